@@ -1,0 +1,55 @@
+# StreamVibe's commands. `make help` prints this list from the comments behind the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Any Python >= 3.11 builds the environment; PYTHON=python3.13 chooses another one.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help setup demo test up check bench soak lock clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(INSTALLED) ## install what the other commands need into .venv (they all call it themselves)
+
+$(INSTALLED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "StreamVibe needs Python 3.11 or newer; say PYTHON=/path/to/python3.11."; exit 1; }
+	@echo "Installing the locked dependencies into $(VENV) (once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+demo: $(INSTALLED) ## walk through the whole creator journey on the local stack
+	@$(BIN)/python -m infra.local.demo
+
+up: $(INSTALLED) ## run the local stack until Ctrl-C (PORT_BASE=n moves its ports)
+	@$(BIN)/python -m infra.local.stack
+
+test: $(INSTALLED) ## run the whole test suite
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+soak: $(INSTALLED) ## run the long profiles of the property, fuzz, race and kill tests
+	@STREAMVIBE_PROFILE=soak $(BIN)/python -m pytest --timeout 3600 $(TESTS)
+
+check: $(INSTALLED) ## ruff, mypy --strict, import rules, SQL lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+bench: $(INSTALLED) ## run the benchmarks and write infra/bench/latest.json
+	@$(BIN)/python -m infra.bench
+
+lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
+	@$(BIN)/python -m pip install -qq uv
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean: ## remove everything that the commands above have made
+	@rm -rf $(VENV) infra/local/.run infra/local/.cache node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
