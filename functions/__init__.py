@@ -1,0 +1,1 @@
+"""StreamVibe's serverless functions: one folder for each endpoint, over connectors and database, over core."""

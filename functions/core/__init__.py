@@ -1,0 +1,1 @@
+"""What every function shares: settings, errors, authentication, the HTTP face and logging."""

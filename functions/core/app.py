@@ -1,0 +1,185 @@
+"""The HTTP face of all endpoints: FastAPI under Mangum, problem documents, request ids, headers.
+
+Routes are `async def` although they call blocking code: a Lambda environment serves one request at a time, so nothing
+waits behind it, and the thread pool that plain `def` routes would use costs more than all of the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from mangum import Mangum
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from functions.core import auth
+from functions.core.errors import InvalidRequestError, StreamVibeError, UnauthenticatedError
+from functions.core.observability import logger
+
+LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+)
+# What API Gateway gets as text; everything else is sent to it in base64.
+TEXT_MEDIA_TYPES = ["text/", "application/json", "application/problem+json"]
+IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
+
+
+def problem(
+    status: int, code: str, title: str, detail: str, *, request_id: str, extra: dict[str, Any] | None = None
+) -> Response:
+    """An RFC 9457 answer. `extra` are further members; they never replace the standard ones."""
+    body = {
+        **(extra or {}),
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    return Response(json.dumps(body, default=str), status, media_type="application/problem+json")
+
+
+def request_id(scope: Scope) -> str:
+    """The gateway's id of this request; it is in every answer and every log line."""
+    event = scope.get("aws.event") or {}
+    from_gateway = event.get("requestContext", {}).get("requestId")
+    context = scope.get("aws.context")
+    return str(from_gateway or getattr(context, "aws_request_id", "") or "unknown")
+
+
+class _Envelope:
+    """Adds the request id and the security headers, and turns what nobody expected into a plain 500.
+
+    Plain ASGI on purpose: Starlette's middleware class costs a task group for each request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        identity = request_id(scope)
+        logger.append_keys(request_id=identity)
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                present = {name for name, _ in message["headers"]}
+                added = [
+                    (b"x-request-id", identity.encode()),
+                    *(pair for pair in SECURITY_HEADERS if pair[0] not in present),
+                ]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception as error:
+            # The traceback may quote values of the request; the type and the place are enough to find the fault.
+            logger.error("unexpected error", extra={"error_type": type(error).__name__, "at": _innermost_frame(error)})
+            if started:
+                raise
+            answer = problem(
+                500, StreamVibeError.code, StreamVibeError.title, StreamVibeError.title, request_id=identity
+            )
+            await answer(scope, receive, send_with_headers)
+
+
+def _innermost_frame(error: BaseException) -> str:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_qualname}:{traceback.tb_lineno}" if traceback else "unknown"
+
+
+async def _on_our_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StreamVibeError)
+    if error.status >= 500:
+        logger.error(error.detail, extra={"code": error.problem_code})
+    answer = problem(
+        error.status,
+        error.problem_code,
+        error.title,
+        error.detail,
+        request_id=request_id(request.scope),
+        extra=error.extra,
+    )
+    answer.headers.update(error.headers)
+    return answer
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Pydantic's `input` and `ctx` echo what was sent; only the place and the reason are repeated.
+    problems = [
+        {"field": ".".join(str(part) for part in one["loc"]), "message": one["msg"]} for one in error.errors()[:20]
+    ]
+    refused = InvalidRequestError("The request is not valid; `errors` says what to change.", errors=problems)
+    return await _on_our_error(request, refused)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "invalid_request")
+    answer = problem(
+        error.status_code, code, str(error.detail), str(error.detail), request_id=request_id(request.scope)
+    )
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def create_app(title: str) -> FastAPI:
+    """An app whose errors are problem documents. Interactive docs are served by the local stack, not by functions."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.add_exception_handler(StreamVibeError, _on_our_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_middleware(_Envelope)
+    return app
+
+
+def lambda_handler(app: FastAPI) -> LambdaHandler:
+    """The Lambda entry point of `app` for API Gateway HTTP API events (payload format 2.0)."""
+    adapter = Mangum(app, lifespan="off", text_mime_types=TEXT_MEDIA_TYPES)
+
+    def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        logger.clear_state()
+        return adapter(event, context)
+
+    return handle
+
+
+async def _signed_in(authorization: Annotated[str | None, Header()] = None) -> auth.User:
+    user = auth.bearer(authorization)
+    logger.append_keys(user_id=user.id)
+    return user
+
+
+SignedIn = Annotated[auth.User, Depends(_signed_in)]
+"""Parameter type of routes that need a signed-in user."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=IDEMPOTENCY_KEY_PATTERN,
+        description="Makes the call safe to repeat: same key, same answer.",
+    ),
+]
+"""Parameter type of routes that cost quota."""
+
+__all__ = ["IdempotencyKey", "SignedIn", "UnauthenticatedError", "create_app", "lambda_handler", "problem"]

@@ -1,0 +1,115 @@
+"""Who is calling: Supabase access tokens, verified locally against the project's signing keys.
+
+Docs: https://supabase.com/docs/guides/auth/jwts and https://supabase.com/docs/guides/auth/signing-keys.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import jwt
+
+from functions.core import http, settings
+from functions.core.errors import UnauthenticatedError
+from functions.core.observability import logger
+
+ASYMMETRIC_ALGORITHMS = ("ES256", "RS256")
+AUDIENCE = "authenticated"
+KEYS_LIFETIME_SECONDS = 600  # Supabase asks clients not to cache signing keys for longer
+MINIMUM_REFETCH_SECONDS = 10  # tokens that name unknown keys must not become a stream of requests
+CLOCK_SKEW_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The signed-in caller. `id` is the `sub` claim; nothing else of the token is trusted for authorisation."""
+
+    id: str
+
+
+class SigningKeys:
+    """The project's public keys by `kid`, fetched when first needed and when an unknown one appears."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = float("-inf")
+
+    def find(self, kid: str) -> jwt.PyJWK | None:
+        """The key named `kid`, or None if the project has no such key."""
+        with self._lock:
+            age = time.monotonic() - self._fetched_at
+            if age > KEYS_LIFETIME_SECONDS or (kid not in self._keys and age > MINIMUM_REFETCH_SECONDS):
+                self._fetch()
+            return self._keys.get(kid)
+
+    def _fetch(self) -> None:
+        try:
+            answer = http.client().get(self._url)
+            answer.raise_for_status()
+            keys = jwt.PyJWKSet.from_dict(answer.json()).keys if answer.json().get("keys") else []
+        except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+            # Keys that are already known stay good; a stale key is better than turning everybody away.
+            logger.warning("signing keys could not be fetched", extra={"reason": type(error).__name__})
+            return
+        self._keys = {key.key_id: key for key in keys if key.key_id and key.algorithm_name in ASYMMETRIC_ALGORITHMS}
+        self._fetched_at = time.monotonic()
+
+
+@functools.cache
+def _signing_keys(url: str) -> SigningKeys:
+    return SigningKeys(url)
+
+
+def _issuer() -> str:
+    return f"{settings.SUPABASE_URL.value()}/auth/v1"
+
+
+def _key_for(token: str) -> tuple[Any, str]:
+    header = jwt.get_unverified_header(token)
+    algorithm = header.get("alg")
+    if algorithm == "HS256" and (secret := settings.SUPABASE_JWT_SECRET.value()):
+        return secret, "HS256"
+    if algorithm in ASYMMETRIC_ALGORITHMS and isinstance(header.get("kid"), str):
+        url = settings.SUPABASE_JWKS_URL.value() or f"{_issuer()}/.well-known/jwks.json"
+        key = _signing_keys(url).find(header["kid"])
+        if key is not None and key.algorithm_name == algorithm:
+            return key.key, algorithm
+    raise UnauthenticatedError("The access token is not signed by a known key.")
+
+
+def verify(token: str) -> User:
+    """The user of an access token. Raises UnauthenticatedError if signature, expiry, issuer or audience are wrong."""
+    try:
+        key, algorithm = _key_for(token)
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=AUDIENCE,
+            issuer=_issuer(),
+            leeway=CLOCK_SKEW_SECONDS,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        if claims.get("role") != "authenticated":
+            raise UnauthenticatedError("The access token is not one of a signed-in user.")
+        return User(id=str(uuid.UUID(claims["sub"])))
+    except jwt.ExpiredSignatureError:
+        raise UnauthenticatedError("The access token has expired; refresh it.") from None
+    except (jwt.PyJWTError, ValueError):
+        raise UnauthenticatedError("The access token is not valid.") from None
+
+
+def bearer(authorization: str | None) -> User:
+    """The user of an `Authorization` header's value. Raises UnauthenticatedError."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthenticatedError("Send the access token as `Authorization: Bearer <token>`.")
+    return verify(token.strip())
