@@ -1,0 +1,53 @@
+"""Settings: what is missing or malformed is said in one sentence, and a secret's value is never repeated."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.core import settings
+from functions.core.errors import ConfigurationError
+
+
+def test_all_missing_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUPABASE_URL", raising=False)
+    monkeypatch.delenv("SUPABASE_SECRET_KEY", raising=False)
+    with pytest.raises(ConfigurationError) as missing:
+        settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.LOG_LEVEL)
+    assert "SUPABASE_URL is missing" in missing.value.detail
+    assert "SUPABASE_SECRET_KEY is missing" in missing.value.detail
+    assert "LOG_LEVEL" not in missing.value.detail
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        (settings.SUPABASE_URL, "ref.supabase.co"),
+        (settings.UPSTREAM_OVERRIDES, "{"),
+        (settings.UPSTREAM_OVERRIDES, "[]"),
+        (settings.UPSTREAM_OVERRIDES, '{"https://a.example": 1}'),
+    ],
+)
+def test_a_malformed_setting_is_explained_without_its_value(
+    setting: settings.Setting[object], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(setting.name, text)
+    with pytest.raises(ConfigurationError, match=f"The setting {setting.name} is not usable") as malformed:
+        setting.value()
+    assert text == "{" or text not in malformed.value.detail
+
+
+def test_values_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://ref.supabase.co/")
+    monkeypatch.setenv("UPSTREAM_OVERRIDES", '{"https://a.example/": "http://127.0.0.1:1/a/"}')
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_one whsec_two")
+    assert settings.SUPABASE_URL.value() == "https://ref.supabase.co"
+    assert settings.UPSTREAM_OVERRIDES.value() == {"https://a.example": "http://127.0.0.1:1/a"}
+    assert settings.STRIPE_WEBHOOK_SECRET.value() == ("whsec_one", "whsec_two")
+
+
+def test_the_list_holds_every_setting_once_and_marks_the_secret_ones() -> None:
+    names = [setting.name for setting in settings.all_settings()]
+    assert len(names) == len(set(names))
+    for setting in settings.all_settings():
+        assert setting.description
+        assert setting.secret == (setting.name.endswith("_SECRET") or setting.name.endswith("SECRET_KEY"))
