@@ -1,0 +1,107 @@
+"""What every test may ask for: databases like a hosted project's, recorded upstream answers. See tests/README.md."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.postgres import EmbeddedServer, Generation
+from infra.local.postgres.binaries import SYSTEM_15
+from tests.databases import Database, DatabaseFactory
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def database_servers() -> tuple[str, ...]:
+    """The servers that tests/database runs on, as `version-generation`, from STREAMVIBE_TEST_SERVERS or what is there.
+
+    Both generations of default privileges are always covered: the second one by PostgreSQL 15 where that is installed.
+    """
+    chosen = os.environ.get("STREAMVIBE_TEST_SERVERS")
+    if chosen:
+        return tuple(name.strip() for name in chosen.split(","))
+    second = "15-legacy" if (SYSTEM_15 / "postgres").exists() else "18-legacy"
+    return ("18-current", second)
+
+
+def pytest_report_header() -> list[str]:
+    lines = [f"database tests run on: {', '.join(database_servers())} (STREAMVIBE_TEST_SERVERS chooses others)"]
+    if not (SYSTEM_15 / "postgres").exists():
+        lines.append(f"PostgreSQL 15 is not installed ({SYSTEM_15}): nothing runs on it")
+    return lines
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test under tests/database once for each server; all others on the first one."""
+    if (
+        "server_name" in metafunc.fixturenames
+        and (REPOSITORY / "tests" / "database") in metafunc.definition.path.parents
+    ):
+        metafunc.parametrize("server_name", database_servers(), scope="session", indirect=True)
+
+
+@pytest.fixture(scope="session")
+def server_name(request: pytest.FixtureRequest) -> str:
+    """`version-generation` of the server in use, e.g. "18-current"."""
+    return str(getattr(request, "param", "18-current"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_name: str) -> Iterator[EmbeddedServer]:
+    """A server for this test process, gone with it."""
+    version = server_name.partition("-")[0]
+    if version not in ("15", "18"):
+        raise pytest.UsageError(f"STREAMVIBE_TEST_SERVERS: {server_name} is not 18 or 15, - and current or legacy")
+    folder = Path(tempfile.mkdtemp(prefix="streamvibe-test-"))
+    folder.chmod(0o755)  # as root the server is another account
+    server = EmbeddedServer.start(folder, binaries=SYSTEM_15 if version == "15" else None)
+    yield server
+    server.remove()
+    for leftover in folder.iterdir():
+        leftover.unlink()
+    folder.rmdir()
+
+
+@pytest.fixture(scope="session")
+def generation(server_name: str) -> Generation:
+    """The default privileges that databases of this run have: "current" or "legacy"."""
+    return "legacy" if server_name.endswith("legacy") else "current"
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_server: EmbeddedServer, generation: Generation) -> DatabaseFactory:
+    """Makes databases: `databases.new()` with sql/ applied, `databases.empty()` without."""
+    return DatabaseFactory(postgres_server, generation)
+
+
+@pytest.fixture(scope="module")
+def database(databases: DatabaseFactory) -> Iterator[Database]:
+    """A fresh database for this module, sql/ applied, without users."""
+    fresh = databases.new()
+    yield fresh
+    databases.drop(fresh)
+
+
+@pytest.fixture
+def new_database(databases: DatabaseFactory) -> Iterator[Callable[[], Database]]:
+    """Call it for a database of this test's own (about 0.1 s)."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(databases.new())
+        return made[-1]
+
+    yield make
+    for fresh in made:
+        databases.drop(fresh)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Answers recorded from the real APIs; tests that read them are skipped where they are not at hand."""
+    folder = REPOSITORY.parent / "shared" / "recordings"
+    if not folder.is_dir():
+        pytest.skip("the recorded answers of the real APIs are not on this machine")
+    return folder
