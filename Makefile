@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test up check bench soak lock clean
+.PHONY: help setup demo test up check bench soak package lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,9 +47,12 @@ check: $(INSTALLED) ## ruff, mypy --strict, import rules, SQL lint
 bench: $(INSTALLED) ## run the benchmarks and write infra/bench/latest.json
 	@$(BIN)/python -m infra.bench
 
+package: $(INSTALLED) ## build the Lambda artefacts into build/ and print their sizes
+	@$(BIN)/python -m infra.package
+
 lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install -qq uv
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
 clean: ## remove everything that the commands above have made
-	@rm -rf $(VENV) infra/local/.run infra/local/.cache node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) build infra/local/.run infra/local/.cache node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
