@@ -1,0 +1,251 @@
+"""What a platform, an AI provider and a search engine are: data and pure functions, no flow.
+
+The flow (authorise, exchange, refresh, page, retry, charge) is written once, elsewhere; it reads a spec and never
+compares a provider's name. A provider module holds its documentation's address, one spec, and small pure parsers.
+To add one: write the module, add one line to `registry.py`, a simulator and fixtures.
+
+Normalised records (`AccountRecord`, `ContentRecord`) have the names and types of the columns that they are stored in;
+None means that the service did not say, which is not the same as 0 or ''.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from functions.connectors.client import Check, Request, Response, check_status
+from functions.core.settings import Setting
+
+# ---------------------------------------------------------------------------------------------------- platforms
+
+Visibility = Literal["public", "unlisted", "private"]
+ContentType = Literal["long_video", "short_video", "image", "carousel", "story", "reel", "post"]
+Pkce = Literal["S256", "hex", "none"]
+ClientAuth = Literal["body", "basic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a platform grants. All times are seconds from the answer, so that the database dates them.
+
+    `refresh_token` None means that the answer brought none; an older one stays good then. `scopes` None means that
+    the answer does not say. `lifetime_seconds` None: no expiry is known.
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    lifetime_seconds: int | None = None
+    refresh_lifetime_seconds: int | None = None
+    scopes: tuple[str, ...] | None = None
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The client's credentials, handed to the functions of a spec when they build a request."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthSpec:
+    """How a platform does OAuth 2.0. `oauth2.py` is the flow that reads it.
+
+    `required_scopes` must be granted, or the connection is useless; `optional_scopes` maps further ones to what the
+    connection cannot do without them. `exchange_steps` are requests that turn the first token into the one to keep
+    (short-lived to long-lived); `refresh` builds the refresh request from the stored token, None where the platform
+    has no refresh at all; `refresh_after_seconds` is the age before which it refuses to. `issuer` is checked against
+    the redirect's `iss` (RFC 9207) where one is sent.
+    """
+
+    authorize_url: str
+    token_url: str
+    client_id: Setting[str]
+    client_secret: Setting[str]
+    required_scopes: tuple[str, ...]
+    optional_scopes: Mapping[str, str] = field(default_factory=dict)
+    scope_separator: str = " "
+    client_id_name: str = "client_id"
+    client_auth: ClientAuth = "body"
+    pkce: Pkce = "none"
+    authorize_params: Mapping[str, str] = field(default_factory=dict)
+    issuer: str | None = None
+    read_token: Callable[[Any], Token | None] | None = None
+    exchange_steps: tuple[Callable[[Secrets, Token], Request], ...] = ()
+    refresh: Callable[[Secrets, Token], Request] | None = None
+    refresh_ahead_seconds: int = 600
+    refresh_after_seconds: int = 0
+    revoke: Callable[[Secrets, Token], Request] | None = None
+    check: Check = check_status
+
+
+class Api(Protocol):
+    """A platform's API on behalf of one account: signs, counts against the budget, sends and checks each request."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes that the connection was granted."""
+        ...
+
+    def call(self, request: Request, *, cost: int = 1) -> Any:
+        """The JSON of the answer. `cost` is in the platform's own units. Raises UpstreamError and its kin."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """A channel, page or profile, named by `platform_account_id`. `access_token` is its own where it has one."""
+
+    platform_account_id: str
+    account_name: str
+    account_url: str | None = None
+    username: str | None = None
+    avatar_url: str | None = None
+    description: str | None = None
+    follower_count: int | None = None
+    following_count: int | None = None
+    post_count: int | None = None
+    access_token: str | None = field(default=None, repr=False)
+    sync_hint: Mapping[str, str] = field(default_factory=dict)
+    """What the pages need to know (YouTube: the uploads playlist); handed to `fetch_page` with the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRecord:
+    """One video, post or picture as the platform has it."""
+
+    platform_content_id: str
+    content_type: ContentType
+    platform_url: str | None = None
+    title: str | None = None
+    description: str | None = None
+    thumbnail_url: str | None = None
+    media_url: str | None = None
+    duration_seconds: int | None = None
+    views_count: int | None = None
+    likes_count: int | None = None
+    comments_count: int | None = None
+    shares_count: int | None = None
+    tags: tuple[str, ...] | None = None
+    hashtags: tuple[str, ...] | None = None
+    category: str | None = None
+    language: str | None = None
+    published_at: datetime | None = None
+    visibility: Visibility = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of an account's content. `cursor` leads to the next one, None ends the run.
+
+    `missing` are ids that the page named and the platform then did not have.
+    """
+
+    records: tuple[ContentRecord, ...]
+    cursor: str | None = None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSpec:
+    """A social platform: its OAuth, its errors, and how its accounts and pages are read.
+
+    `sign` adds the access token to a request. `fetch_accounts` lists every account of a grant; `fetch_page` reads one
+    page of an account from a cursor (None: the first). Both only build requests and parse answers; `Api` does the rest.
+    `check` reads the platform's error envelope: GrantRevokedError for a dead token, UpstreamUnavailableError for
+    limits and outages, UpstreamRefusedError otherwise.
+    """
+
+    slug: str
+    display_name: str
+    oauth: OAuthSpec
+    sign: Callable[[Request, str], Request]
+    fetch_accounts: Callable[[Api], tuple[AccountRecord, ...]]
+    fetch_page: Callable[[Api, AccountRecord, str | None], Page]
+    check: Check = check_status
+
+
+# ------------------------------------------------------------------------------------------------- AI providers
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to ask a model: two texts, the JSON schema that the answer must follow, and a cap on its length."""
+
+    system: str
+    user: str
+    schema: Mapping[str, Any]
+    schema_name: str
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's answer. `text` is meant to be JSON and is not trusted to be; tokens are as billed, None if not said.
+
+    `finish` is 'complete', 'length' (cut off), 'refusal' (the model or a filter declined) or 'other'.
+    """
+
+    text: str
+    finish: Literal["complete", "length", "refusal", "other"]
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AIProviderSpec:
+    """An AI provider: one request, one answer. `api_key` is None where none is needed (a local server).
+
+    `build` makes the request for a model's name, a prompt and the key ('' if none); `read` its completion.
+    """
+
+    slug: str
+    display_name: str
+    api_key: Setting[str] | None
+    build: Callable[[str, Prompt, str], Request]
+    read: Callable[[Response], Completion]
+    check: Check = check_status
+
+
+# ------------------------------------------------------------------------------------------------ search engines
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Addresses of one site to tell an engine about. `credentials` are the site owner's, from Vault."""
+
+    site_url: str
+    urls: tuple[str, ...]
+    credentials: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionOutcome:
+    """What an engine said about one address. `status` is the stored one; `reason` is a stable word for people's UI."""
+
+    url: str
+    status: str
+    reason: str | None = None
+    response_status: int | None = None
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEngineSpec:
+    """A search engine: submit addresses in one request, and ask for an address's index status where it can be asked.
+
+    `prepare` gets an access token from the credentials where the engine wants one (None: credentials serve as such).
+    """
+
+    slug: str
+    display_name: str
+    max_urls_per_request: int
+    submit: Callable[[Submission], Request]
+    read_submission: Callable[[Submission, Response], tuple[SubmissionOutcome, ...]]
+    index_status: Callable[[Submission], Request] | None = None
+    read_index_status: Callable[[Response], Mapping[str, str | None]] | None = None
+    check: Check = check_status
