@@ -2,7 +2,8 @@
 
 A handler names what it needs with `require(...)` when it is loaded, so that a missing setting is one clear sentence at
 start and not a failure at the first request. Values are read when they are used, never copied into module state.
-The configuration table of the documentation is made from this list.
+A value of the form `ssm:/path` or `secretsmanager:name` names where the real one is kept: it is fetched with Powertools
+Parameters and cached. The configuration table of the documentation is made from this list.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from functions.core.errors import ConfigurationError
 
 T = TypeVar("T")
 
+STORES = ("ssm:", "secretsmanager:")
+STORED_LIFETIME_SECONDS = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[T]):
@@ -28,11 +32,16 @@ class Setting(Generic[T]):
     default: str | None = None
     secret: bool = False
 
-    def value(self) -> T:
-        """The parsed value. Raises ConfigurationError if it is missing or malformed."""
+    def value(self, *, fresh: bool = False) -> T:
+        """The parsed value; `fresh` passes over the cache of a stored one, for use after it was refused.
+
+        Raises ConfigurationError if it is missing, malformed or cannot be fetched.
+        """
         text = os.environ.get(self.name, "") or self.default
         if text is None:
             raise ConfigurationError(f"The setting {self.name} is missing: {self.description}")
+        if text.startswith(STORES):
+            text = _stored(self.name, text, fresh=fresh)
         try:
             return self.parse(text)
         except ValueError as error:
@@ -50,6 +59,23 @@ def require(*settings: Setting[object] | Setting[str]) -> None:
             problems.append(error.detail)
     if problems:
         raise ConfigurationError(" ".join(problems))
+
+
+def _stored(name: str, reference: str, *, fresh: bool) -> str:
+    # boto3 is slow to load: a function whose settings are plain values never pays for it.
+    from aws_lambda_powertools.utilities import parameters  # noqa: PLC0415
+
+    store, _, key = reference.partition(":")
+    try:
+        if store == "ssm":
+            found = parameters.get_parameter(key, decrypt=True, max_age=STORED_LIFETIME_SECONDS, force_fetch=fresh)
+        else:
+            found = parameters.get_secret(key, max_age=STORED_LIFETIME_SECONDS, force_fetch=fresh)
+    except parameters.exceptions.GetParameterError:
+        raise ConfigurationError(
+            f"The setting {name} cannot be fetched: {reference} does not exist or this function may not read it."
+        ) from None
+    return str(found)
 
 
 def _text(text: str) -> str:

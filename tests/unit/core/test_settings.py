@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import boto3
 import pytest
+from moto import mock_aws
 
 from functions.core import settings
 from functions.core.errors import ConfigurationError
@@ -51,3 +55,34 @@ def test_the_list_holds_every_setting_once_and_marks_the_secret_ones() -> None:
     for setting in settings.all_settings():
         assert setting.description
         assert setting.secret == (setting.name.endswith("_SECRET") or setting.name.endswith("SECRET_KEY"))
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield
+
+
+def store(value: str) -> None:
+    boto3.client("ssm").put_parameter(Name="/streamvibe/test/hook", Value=value, Type="SecureString", Overwrite=True)
+
+
+def test_a_stored_value_is_cached_and_fetched_again_on_demand(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "ssm:/streamvibe/test/hook")
+    store("whsec_old")
+    assert settings.STRIPE_WEBHOOK_SECRET.value() == ("whsec_old",)
+    store("whsec_new")
+    assert settings.STRIPE_WEBHOOK_SECRET.value() == ("whsec_old",)
+    assert settings.STRIPE_WEBHOOK_SECRET.value(fresh=True) == ("whsec_new",)
+
+
+def test_a_stored_value_that_cannot_be_had_is_named(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_SECRET_KEY", "secretsmanager:streamvibe/nowhere")
+    with pytest.raises(
+        ConfigurationError, match="STRIPE_SECRET_KEY cannot be fetched: secretsmanager:streamvibe/nowhere"
+    ):
+        settings.STRIPE_SECRET_KEY.value()
