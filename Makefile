@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test up check bench soak package lock clean
+.PHONY: help setup demo test up check bench soak package docs lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench: $(INSTALLED) ## run the benchmarks and write infra/bench/latest.json
 
 package: $(INSTALLED) ## build the Lambda artefacts into build/ and print their sizes
 	@$(BIN)/python -m infra.package
+
+docs: $(INSTALLED) ## write the generated documents (ER diagram, configuration table, OpenAPI)
+	@$(BIN)/python -m infra.docs
 
 lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install -qq uv
