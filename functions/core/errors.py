@@ -2,7 +2,9 @@
 
 StreamVibeError                  code internal_error, 500
  ├─ InvalidRequestError          invalid_request, 422      the caller can mend the request
- │   └─ PayloadTooLargeError     payload_too_large, 413
+ │   ├─ PayloadTooLargeError     payload_too_large, 413
+ │   └─ UrlRefusedError          url_refused, 422         a user's URL that may not be opened; always the same words
+ │       └─ UrlUnreachableError  url_refused, 422         it may, but cannot: the same answer, worth another try
  ├─ UnauthenticatedError         unauthenticated, 401      no token, or one that is not good (any more)
  ├─ ForbiddenError               forbidden, 403            signed in, but may not
  ├─ NotFoundError                not_found, 404            absent, or somebody else's: the answer is the same
@@ -60,6 +62,19 @@ class PayloadTooLargeError(InvalidRequestError):
     code = "payload_too_large"
     status = 413
     title = "The request body is too large"
+
+
+class UrlRefusedError(InvalidRequestError):
+    """A URL that a user gave may not be opened. The words never say why, so that nobody maps a network by asking."""
+
+    code = "url_refused"
+    title = "This address cannot be used; give the public http or https address of a page of your own site"
+
+
+class UrlUnreachableError(UrlRefusedError):
+    """It may be opened but could not be; only `retryable` tells it from a refusal, and only to us."""
+
+    retryable = True
 
 
 class UnauthenticatedError(StreamVibeError):

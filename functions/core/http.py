@@ -87,7 +87,9 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _BoundedBackend(httpcore.SyncBackend):
+class BoundedBackend(httpcore.SyncBackend):
+    """Connections that obey `deadline`."""
+
     def connect_tcp(
         self,
         host: str,
@@ -108,7 +110,7 @@ class _Transport(httpx.HTTPTransport):
             ssl_context=httpx.create_ssl_context(verify=verify, trust_env=False),
             max_connections=MAX_CONNECTIONS,
             keepalive_expiry=KEEPALIVE_SECONDS,
-            network_backend=_BoundedBackend(),
+            network_backend=BoundedBackend(),
         )
 
 
