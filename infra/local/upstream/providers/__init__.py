@@ -1,0 +1,8 @@
+"""The one list of simulators. A new one is a module here and a line below."""
+
+from __future__ import annotations
+
+from infra.local.upstream.provider import Provider
+from infra.local.upstream.providers.youtube import YouTube
+
+PROVIDERS: tuple[type[Provider], ...] = (YouTube,)
