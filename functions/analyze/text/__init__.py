@@ -1,0 +1,1 @@
+"""Reading text: languages, words, key phrases, readability and sentiment, without a network and without a model."""

@@ -1,0 +1,138 @@
+"""Key phrases of a content item, by documented arithmetic.
+
+Candidates are runs of one to three content words between stop words and punctuation (as in RAKE), and the item's own
+tags and hashtags. A word's weight is
+
+    3 if it is in the title + 2 if it is in a tag or hashtag + ln(1 + occurrences in the description)
+    + 0.5 if it is in the first sentence, times 0.5 if most of the account's other items have it too
+
+because what every item of a channel has (its name, its greeting) says little about this one. A phrase weighs the mean
+of its words times 1.25 for each further word, but half of that for a phrase seen once, outside title and tags.
+Forms of a word count together by their stem; of overlapping phrases the heavier stays. Where the title and the tags say
+enough, words that the description mentions once are left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from functions.analyze.text import words as text_words
+
+MAX_PHRASE_WORDS = 3
+STRONG_WEIGHT = 2.0  # in the title, in a tag, or said again and again
+ENOUGH_STRONG_PHRASES = 4
+WEIGHT_OF_ONE_MENTION = math.log1p(1) + 0.5
+_BREAK = re.compile(r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f.,;:!?…()\[\]{}\"“”«»|/•·\n\t。！？、，（）「」【】]+|\s[-–—]+\s")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyphrase:
+    """`text` is lower-case, `weight` relative to the others of the same item, `stems` its words' stems."""
+
+    text: str
+    weight: float
+    stems: tuple[str, ...]
+
+
+def _runs(text: str, language: str) -> Iterable[list[str]]:
+    """Runs of content words between punctuation and stop words, lower-case."""
+    for part in _BREAK.split(text_words.strip_references(text)):
+        run: list[str] = []
+        found = (word.lower().replace("’", "'").removesuffix("'s") for word in text_words.words(part))
+        for lower in (piece for word in found for piece in text_words.segments(word, language)):
+            if text_words.is_content_word(lower, language):
+                run.append(lower)
+            elif run:
+                yield run
+                run = []
+        if run:
+            yield run
+
+
+def stems_of(text: str, language: str) -> set[str]:
+    """The stems of all content words of `text`."""
+    return {text_words.stem(word, language) for run in _runs(text, language) for word in run}
+
+
+def split_hashtag(tag: str) -> str:
+    """'HomeMadePizza' -> 'home made pizza'; 'pizza' -> 'pizza'."""
+    return " ".join(_CAMEL.split(tag.lstrip("#").replace("_", " "))).lower()
+
+
+def extract(
+    title: str,
+    description: str,
+    labels: Sequence[str],
+    language: str,
+    *,
+    sibling_titles: Sequence[str] = (),
+    limit: int = 12,
+) -> list[Keyphrase]:
+    """The heaviest key phrases, best first. `labels` are the item's tags and hashtags, without '#'."""
+    stem = text_words.stem
+    readable_labels = [split_hashtag(label) for label in labels]
+    body = "\n".join(text_words.content_lines(description))
+    in_title = stems_of(title, language)
+    in_labels = set().union(*(stems_of(label, language) for label in readable_labels))
+    counts = Counter(stem(word, language) for run in _runs(body, language) for word in run)
+    in_lead = stems_of(next(iter(text_words.sentences(body)), ""), language)
+    everywhere = _common_to_most(sibling_titles, language)
+
+    def weight(word_stem: str) -> float:
+        value = 3.0 * (word_stem in in_title) + 2.0 * (word_stem in in_labels) + math.log1p(counts[word_stem])
+        return (value + 0.5 * (word_stem in in_lead)) * (0.5 if word_stem in everywhere else 1.0)
+
+    candidates: dict[tuple[str, ...], str] = {}
+    seen: Counter[tuple[str, ...]] = Counter()
+    sources = [(title, True), *((label, True) for label in readable_labels), (body, False)]
+    for text, is_strong in sources:
+        for phrase in _phrases(text, language):
+            key = tuple(stem(word, language) for word in phrase)
+            seen[key] += 1 + is_strong
+            # The first spelling wins: the title's before the tags', the tags' before the description's.
+            candidates.setdefault(key, text_words.join(phrase))
+    ranked = []
+    for key, text in candidates.items():
+        mean = sum(map(weight, key)) / len(key)
+        score = mean * 1.25 ** (len(key) - 1) * (1.0 if len(key) == 1 or seen[key] > 1 else 0.5)
+        ranked.append(Keyphrase(text, round(score, 6), key))
+    if sum(phrase.weight >= STRONG_WEIGHT for phrase in ranked) >= ENOUGH_STRONG_PHRASES:
+        ranked = [phrase for phrase in ranked if phrase.weight > WEIGHT_OF_ONE_MENTION]
+    ranked.sort(key=lambda phrase: (-phrase.weight, phrase.text))
+    return _without_overlaps(ranked, limit)
+
+
+def _phrases(text: str, language: str) -> Iterable[tuple[str, ...]]:
+    for run in _runs(text, language):
+        for start in range(len(run)):
+            for size in range(1, MAX_PHRASE_WORDS + 1):
+                if start + size <= len(run):
+                    yield tuple(run[start : start + size])
+
+
+def _common_to_most(titles: Sequence[str], language: str) -> set[str]:
+    if len(titles) < 4:
+        return set()
+    counts = Counter(stem for title in titles for stem in stems_of(title, language))
+    return {stem for stem, count in counts.items() if count > len(titles) / 2}
+
+
+def _without_overlaps(ranked: Sequence[Keyphrase], limit: int) -> list[Keyphrase]:
+    """Drops phrases whose words are all in one that was chosen, or that merely lengthen one."""
+    chosen: list[Keyphrase] = []
+    for phrase in ranked:
+        stems = set(phrase.stems)
+        if len(stems) < len(phrase.stems) or any(stems <= set(other.stems) for other in chosen):
+            continue
+        overlap = max((len(stems & set(other.stems)) / len(stems) for other in chosen), default=0.0)
+        if overlap > 0.5:
+            continue
+        chosen.append(phrase)
+        if len(chosen) == limit:
+            break
+    return chosen
