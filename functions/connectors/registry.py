@@ -16,7 +16,12 @@ from functions.core.errors import NotFoundError
 PLATFORMS = {
     "youtube": "social.youtube",
 }
-AI_PROVIDERS: dict[str, str] = {}
+AI_PROVIDERS = {
+    "openai": "ai.openai",
+    "anthropic": "ai.anthropic",
+    "google": "ai.google",
+    "local": "ai.local",
+}
 SEARCH_ENGINES: dict[str, str] = {}
 
 

@@ -186,11 +186,12 @@ class Prompt:
 class Completion:
     """A model's answer. `text` is meant to be JSON and is not trusted to be; tokens are as billed, None if not said.
 
-    `finish` is 'complete', 'length' (cut off), 'refusal' (the model or a filter declined) or 'other'.
+    `finish` is 'complete', 'length' (cut off), 'refusal' (the model declined), 'blocked' (a filter stopped it) or
+    'other'.
     """
 
     text: str
-    finish: Literal["complete", "length", "refusal", "other"]
+    finish: Literal["complete", "length", "refusal", "blocked", "other"]
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     model: str | None = None
@@ -198,17 +199,23 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class AIProviderSpec:
-    """An AI provider: one request, one answer. `api_key` is None where none is needed (a local server).
+    """An AI provider: one request, one answer. `api_key` is None where a provider works without one.
 
-    `build` makes the request for a model's name, a prompt and the key ('' if none); `read` its completion.
+    `base_url` is where it is unless `ai_provider.base_url` says otherwise; None means that it is nowhere until an
+    operator sets one, and that the built-in analyser answers in its place meanwhile. `build` makes the request from a
+    base URL, a model's name, a prompt and the key ('' if none); `read` its completion. `is_schema_enforced` False:
+    answers may not follow the schema, so a second try that names the mistake is worth making.
     """
 
     slug: str
     display_name: str
-    api_key: Setting[str] | None
-    build: Callable[[str, Prompt, str], Request]
+    base_url: str | None
+    api_key: Setting[str]
+    is_key_required: bool
+    build: Callable[[str, str, Prompt, str], Request]
     read: Callable[[Response], Completion]
-    check: Check = check_status
+    check: Check
+    is_schema_enforced: bool = True
 
 
 # ------------------------------------------------------------------------------------------------ search engines

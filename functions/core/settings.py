@@ -175,6 +175,24 @@ STRIPE_WEBHOOK_SECRET = Setting(
     secret=True,
 )
 
+OPENAI_API_KEY = Setting("OPENAI_API_KEY", _text, "OpenAI API key; empty: the provider is not offered", "", secret=True)
+ANTHROPIC_API_KEY = Setting(
+    "ANTHROPIC_API_KEY", _text, "Anthropic API key; empty: the provider is not offered", "", secret=True
+)
+GOOGLE_AI_API_KEY = Setting(
+    "GOOGLE_AI_API_KEY", _text, "Gemini API key; empty: the provider is not offered", "", secret=True
+)
+LOCAL_AI_API_KEY = Setting(
+    "LOCAL_AI_API_KEY",
+    _text,
+    "key of the OpenAI-compatible server at ai_provider.base_url, if it wants one",
+    "",
+    secret=True,
+)
+TREND_FEED_URL = Setting(
+    "TREND_FEED_URL", _text, "a JSON feed of trending keywords to add to those found in the content; may be empty", ""
+)
+
 DERIVED_SCORES_OFF = Setting(
     "DERIVED_SCORES_OFF",
     _words,

@@ -26,7 +26,10 @@ MAX_PHRASE_WORDS = 3
 STRONG_WEIGHT = 2.0  # in the title, in a tag, or said again and again
 ENOUGH_STRONG_PHRASES = 4
 WEIGHT_OF_ONE_MENTION = math.log1p(1) + 0.5
-_BREAK = re.compile(r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f.,;:!?…()\[\]{}\"“”«»|/•·\n\t。！？、，（）「」【】]+|\s[-–—]+\s")
+_BREAK = re.compile(
+    r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f#.,;:!?…()\[\]{}\"“”«»|/•·\n\t。！？、，（）「」【】]+|\s[-–—]+\s"
+)
+_HASHTAG = re.compile(r"(?<!\w)#\w+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)")
 
 
@@ -77,6 +80,7 @@ def extract(
     stem = text_words.stem
     readable_labels = [split_hashtag(label) for label in labels]
     body = "\n".join(text_words.content_lines(description))
+    title = _HASHTAG.sub(" ", title)  # those are labels
     in_title = stems_of(title, language)
     in_labels = set().union(*(stems_of(label, language) for label in readable_labels))
     counts = Counter(stem(word, language) for run in _runs(body, language) for word in run)

@@ -4,7 +4,7 @@
 
 with the constants that were published for each language; a language without its own takes the English ones.
 Syllables are counted with the hyphenation patterns of https://pyphen.org, the vowel groups where it knows no language.
-For scripts that pyphen cannot hyphenate (Chinese, Japanese, Thai, Korean, Arabic, ...) only the sentence's length counts:
+Where pyphen cannot hyphenate (Chinese, Japanese, Thai, Korean, Arabic, ...) only the sentences' length counts:
 
     ease = 100 - 1.5 * max(0, characters / sentences - 15), clamped to 0..100
 

@@ -1,7 +1,7 @@
 """Whether a text sounds positive, neutral or negative.
 
-English: VADER, made for social media (https://github.com/cjhutto/vaderSentiment, Hutto & Gilbert 2014). Its emoji lexicon
-serves every language. For some other languages a short list of unmistakable words is added; where neither says
+English: VADER, made for social media (https://github.com/cjhutto/vaderSentiment, Hutto & Gilbert 2014). Its emoji
+lexicon serves every language. For some other languages a short list of unmistakable words is added; where neither says
 anything the answer is None: unknown is not neutral.
 """
 
@@ -17,11 +17,11 @@ POSITIVE, NEUTRAL, NEGATIVE = "positive", "neutral", "negative"
 THRESHOLD = 0.05
 
 _GOOD = {
-    "es": "mejor genial increíble bueno buena excelente feliz amor encanta gracias fácil perfecto hermoso divertido éxito",
+    "es": "mejor genial increíble bueno buena excelente feliz amor encanta gracias fácil perfecto hermoso divertido",
     "pt": "melhor ótimo incrível bom boa excelente feliz amor adoro obrigado fácil perfeito lindo divertido sucesso",
-    "fr": "meilleur génial incroyable bon bonne excellent heureux amour adore merci facile parfait magnifique drôle succès",
-    "de": "beste besten toll genial unglaublich gut gute super glücklich liebe danke einfach perfekt schön lustig erfolg",
-    "it": "migliore fantastico incredibile buono buona eccellente felice amore adoro grazie facile perfetto bello divertente",
+    "fr": "meilleur génial incroyable bon bonne excellent heureux amour adore merci facile parfait magnifique drôle",
+    "de": "beste besten toll genial unglaublich gut gute super glücklich liebe danke einfach perfekt schön lustig",
+    "it": "migliore fantastico incredibile buono buona eccellente felice amore adoro grazie facile perfetto bello",
     "nl": "beste geweldig ongelooflijk goed goede uitstekend blij liefde dank makkelijk perfect mooi grappig succes",
     "ru": "лучший лучшие отлично невероятно хороший хорошо прекрасно счастье любовь спасибо легко красиво успех",
     "pl": "najlepszy świetny niesamowity dobry dobra doskonały szczęście miłość dziękuję łatwy piękny zabawny sukces",

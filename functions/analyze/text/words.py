@@ -16,7 +16,9 @@ from typing import Any, Protocol
 DEFAULT_LANGUAGE = "en"
 MINIMUM_WORDS_TO_DETECT = 4
 
-_URL = re.compile(r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|io|co|tv|gg|ly|be|me|shop|store|app|dev)(?:/\S*)?\b", re.I)
+_URL = re.compile(
+    r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|io|co|tv|gg|ly|be|me|shop|store|app|dev)(?:/\S*)?\b", re.I
+)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _HANDLE = re.compile(r"(?<!\w)@[\w.]+")
 _TIMESTAMP = re.compile(r"\(?\b\d{1,2}:\d{2}(?::\d{2})?\b\)?")
@@ -29,7 +31,9 @@ _BOILERPLATE = re.compile(
     r"patreon|merch|abonn|suscr[ií]b|inscreva|iscriv|copyright|all rights reserved|business inquir|contact)\w*",
     re.IGNORECASE,
 )
-_RUN = re.compile(r"[\u4e00-\u9fff]+|[\u30a0-\u30ff]+|[\u3040-\u309f]+|[\u0e00-\u0e7f]+|[^\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]+")
+_RUN = re.compile(
+    r"[\u4e00-\u9fff]+|[\u30a0-\u30ff]+|[\u3040-\u309f]+|[\u0e00-\u0e7f]+|[^\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]+"
+)
 _HAN = re.compile(r"[\u4e00-\u9fff]+")
 _HIRAGANA = re.compile(r"[\u3040-\u309f]+")
 _SPACELESS = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]+")
@@ -57,7 +61,7 @@ _STEMMERS = {
 _EMPTY_WORDS = frozenset(
     "video videos shorts short reel reels tiktok youtube instagram facebook twitter viral fyp foryou foryoupage "
     "subscribe follow like likes comment comments share channel episode ep part vlog new official full hd 4k "
-    "today link bio watch click below".split()
+    "today link bio watch click below honestly really literally actually insane crazy intro outro".split()
 )
 
 
@@ -112,22 +116,28 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
 
 
-def content_lines(text: str) -> list[str]:
-    """The lines of a description that speak about the item: no links, calls to action or lines of hashtags only."""
+def content_lines(text: str, *, with_timestamps: bool = False) -> list[str]:
+    """The lines of a description that speak about the item.
+
+    Sentences with links or calls to action are left out, and lines of hashtags only. Chapter timestamps stay if asked.
+    """
     lines = []
     for line in text.splitlines():
-        bare = line.strip()
-        if not bare or _URL.search(bare) or _EMAIL.search(bare) or _BOILERPLATE.search(bare):
-            continue
-        bare = re.sub(r"\s{2,}", " ", _TIMESTAMP.sub("", _HANDLE.sub("", bare))).strip(" -–—|•*·\t")
-        if _WORD.search(re.sub(r"#\w+", "", bare)):
+        kept = [
+            part
+            for part in sentences(line)
+            if not (_URL.search(part) or _EMAIL.search(part) or _BOILERPLATE.search(part))
+        ]
+        bare = _HANDLE.sub("", " ".join(kept))
+        bare = re.sub(r"\s{2,}", " ", bare if with_timestamps else _TIMESTAMP.sub("", bare)).strip(" -–—|•*·\t")
+        if _WORD.search(_TIMESTAMP.sub("", re.sub(r"#\w+", "", bare))):
             lines.append(bare)
     return lines
 
 
 def words(text: str) -> list[str]:
     """The words of `text` as written, scripts without spaces cut into runs."""
-    found = []
+    found: list[str] = []
     for match in _WORD.finditer(unicodedata.normalize("NFC", text)):
         found.extend(_RUN.findall(match.group()) if not match.group().isascii() else [match.group()])
     return found
@@ -179,7 +189,10 @@ def detect_language(text: str, hints: Iterable[str | None] = ()) -> str:
     usable = [tag for tag in map(primary_subtag, hints) if tag]
     if len(found) >= MINIMUM_WORDS_TO_DETECT:
         counted = sorted(
-            ((sum(word in stop_words(language) for word in found), -rank, language) for rank, language in enumerate(_LATIN)),
+            (
+                (sum(word in stop_words(language) for word in found), -rank, language)
+                for rank, language in enumerate(_LATIN)
+            ),
             reverse=True,
         )
         (most, _, language), (second, _, _) = counted[:2]

@@ -1,0 +1,265 @@
+"""The built-in analyser: suggestions without a model, a key or a network.
+
+It proposes only what it can stand for: the creator's own words put in a better order, what the account's successful
+items have in common, trends that the item is really about, and a handful of fixed phrases. It writes in the item's own
+language, because it cannot translate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from functions.analyze import limits, scores
+from functions.analyze.brief import Brief
+from functions.analyze.phrasebook import AUDIENCES, PHRASEBOOK, Phrases
+from functions.analyze.schema import Answer
+from functions.analyze.text import keywords, words
+from functions.analyze.text.keywords import Keyphrase
+from functions.analyze.text.sentiment import sentiment
+
+SUBJECT_WEIGHT = 3.0
+SHORT_TITLE_CHARACTERS = 25  # has room for a second thought
+MINIMUM_SHARE_OF_SERIES = 0.4
+FEW_SIBLINGS = 3
+
+_SERIES = re.compile(r"\s+(?:[|•·]|[-–—:])\s+|:\s+|\s*[|]\s*")
+_TRAILING_TAGS = re.compile(r"(?:\s*#\w+)+\s*$")
+_REPEATED = re.compile(r"([!?.])\1+")
+_SMALL_WORDS = frozenset("a an and as at but by for from in into of on or the to vs with".split())
+
+
+def analyse(brief: Brief) -> Answer:
+    """A suggestion for the item of `brief`, before the common cleaning."""
+    language = brief.item_language
+    topic = key_phrases(brief)
+    phrases = PHRASEBOOK.get(language)
+    trends = [trend.keyword for trend in scores.matching_trends(brief.item.text, brief.trends, language)]
+    tags = _tags(brief, topic, trends)
+    hashtags = _hashtags(brief, topic, trends)
+    return Answer(
+        suggested_titles=_titles(brief, topic, phrases),
+        suggested_description=_description(brief, topic, phrases, hashtags),
+        suggested_tags=tags,
+        suggested_category=brief.item.category or _usual_category(brief),
+        trending_keywords=trends[: limits.KEYWORDS],
+        trending_hashtags=hashtags,
+        related_topics=_related_topics(brief, topic),
+        target_audience=_audience(brief, topic, phrases),
+        sentiment=sentiment(brief.item.text, language),  # type: ignore[arg-type]
+        confidence_score=_confidence(brief, topic),
+    )
+
+
+def key_phrases(brief: Brief) -> list[Keyphrase]:
+    """What the item is about. A caption without a title counts by its first sentence."""
+    item = brief.item
+    title = item.title or _headline(brief)
+    siblings = [sibling.title for sibling in brief.siblings]
+    return keywords.extract(title, item.description, item.labels, brief.item_language, sibling_titles=siblings)
+
+
+def _headline(brief: Brief) -> str:
+    """The title; of a caption without one, its first sentence."""
+    lines = words.content_lines(brief.item.description)
+    return brief.item.title or (words.sentences(lines[0])[0] if lines else "")
+
+
+# ------------------------------------------------------------------------------------------------------- titles
+
+
+def _titles(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None) -> list[str]:
+    bounds = limits.of(brief.item.platform)
+    own = _tidy(_headline(brief), brief.item_language)
+    names = [_as_title(phrase.text, brief.item.text, brief.item_language) for phrase in topic]
+    # A word that only the title has may be any part of a phrase; what tags or the description repeat is a subject.
+    subjects = [name for name, phrase in zip(names, topic, strict=True) if phrase.weight > SUBJECT_WEIGHT]
+    candidates = [*_own_title_improved(own, names, brief), *_from_patterns(subjects, phrases, brief.tone)]
+    candidates += [own, *([" | ".join(names[:3])] if len(names) > 1 else names)]
+    fitting = [limits.fit_title(title, bounds) for title in candidates if title]
+    return limits.fit_phrases(fitting, limits.TITLES, bounds.title_size) or [brief.item.platform]
+
+
+def _own_title_improved(own: str, names: Sequence[str], brief: Brief) -> Iterable[str]:
+    """The creator's title with its subject in front, a second key phrase behind, or the account's series name."""
+    if not own:
+        return
+    language = brief.item_language
+    best_low, best_high = limits.of(brief.item.platform).best_title_characters
+    title_stems = keywords.stems_of(own, language)
+    missing = [name for name in names if not keywords.stems_of(name, language) & title_stems]
+    series = _series_name(brief)
+    if series and series.casefold() not in own.casefold() and len(own) + len(series) + 3 <= best_high + 20:
+        yield f"{own} | {series}"
+    if len(own) > best_high and (shorter := _SERIES.split(own)[0].strip()) != own and len(shorter) >= best_low / 2:
+        yield shorter
+    if missing and len(own) + len(missing[0]) + 3 <= best_high:
+        yield f"{own} | {missing[0]}"
+    if len(missing) > 1 and len(own) < SHORT_TITLE_CHARACTERS and own[-1].isalnum():
+        yield f"{own}: {missing[0]}, {missing[1]}"
+    if (
+        names
+        and keywords.stems_of(names[0], language) != title_stems
+        and names[0].casefold() not in own.casefold()[: len(own) // 2]
+        and len(own) + len(names[0]) + 2 <= best_high
+    ):
+        yield f"{names[0]}: {own}"
+
+
+def _from_patterns(names: Sequence[str], phrases: Phrases | None, tone: str) -> Iterable[str]:
+    if phrases is None or not names:
+        return
+    patterns = next(
+        (phrases.titles[word] for word in tone.casefold().split() if word in phrases.titles), phrases.titles[""]
+    )
+    for pattern in patterns:
+        if "{third}" not in pattern or len(names) >= 3:
+            yield pattern.format(
+                topic=names[0], second=names[min(1, len(names) - 1)], third=names[min(2, len(names) - 1)]
+            )
+
+
+def _tidy(title: str, language: str) -> str:
+    """The title as an editor would set it: no shouting, no row of hashtags or exclamation marks, no addresses."""
+    text = _REPEATED.sub(r"\1", _TRAILING_TAGS.sub("", words.strip_references(title)))
+    text = re.sub(r"(?<!\w)#(?=\w)", "", " ".join(text.split())).strip(" -–—|:,")
+    letters = [character for character in text if character.isalpha()]
+    if len(letters) > 8 and sum(character.isupper() for character in letters) > 0.7 * len(letters):
+        text = _capitalise(text.lower(), language)
+    return text[:1].upper() + text[1:]
+
+
+def _capitalise(text: str, language: str) -> str:
+    """English titles capitalise their words, other languages the first one."""
+    if language != "en":
+        return text[:1].upper() + text[1:]
+    parts = text.split(" ")
+    return " ".join(p if i and p in _SMALL_WORDS else p[:1].upper() + p[1:] for i, p in enumerate(parts))
+
+
+def _as_title(phrase: str, title: str, language: str) -> str:
+    """A key phrase as it is written in the title (names keep their capitals), else capitalised."""
+    at = title.casefold().find(phrase.casefold())
+    written = title[at : at + len(phrase)] if at >= 0 and len(title.casefold()) == len(title) else ""
+    return (
+        written[:1].upper() + written[1:] if written and written != written.lower() else _capitalise(phrase, language)
+    )
+
+
+def _series_name(brief: Brief) -> str | None:
+    """What follows the separator in many of the account's better titles, such as 'Baking Basics'."""
+    siblings = brief.successful_siblings
+    if len(siblings) < FEW_SIBLINGS:
+        return None
+    endings = [parts[-1].strip() for sibling in siblings if len(parts := _SERIES.split(sibling.title)) > 1]
+    counted = Counter(ending for ending in endings if 3 <= len(ending) <= 30 and not any(c.isdigit() for c in ending))
+    if not counted:
+        return None
+    ending, count = counted.most_common(1)[0]
+    return ending if count >= FEW_SIBLINGS - 1 and count >= MINIMUM_SHARE_OF_SERIES * len(siblings) else None
+
+
+# -------------------------------------------------------------------------------------------------- description
+
+
+def _description(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None, hashtags: Sequence[str]) -> str:
+    """The creator's own lines, the one about the subject first, then what it covers, then hashtags."""
+    item, language = brief.item, brief.item_language
+    bounds = limits.of(item.platform)
+    lines = [
+        _TRAILING_TAGS.sub("", line).strip() for line in words.content_lines(item.description, with_timestamps=True)
+    ]
+    lines = [line for line in lines if line]
+    main = set(topic[0].stems) if topic else set()
+    if lines and main and not main & keywords.stems_of(lines[0][: scores.OPENING_CHARACTERS], language):
+        better = next((line for line in lines[1:] if main <= keywords.stems_of(line, language)), None)
+        if better:
+            lines = [better, *(line for line in lines if line != better)]
+        elif item.title:
+            lines = [_sentence(_tidy(item.title, language)), *lines]
+    if not lines:
+        lines = [_sentence(_tidy(item.title, language))] if item.title else []
+    body = "\n".join(lines)
+    mentioned = keywords.stems_of(body, language)
+    missing = [phrase.text for phrase in topic[:6] if not set(phrase.stems) <= mentioned]
+    parts = [body]
+    if missing and phrases:
+        parts.append(phrases.about.format(topics=_listed(missing, phrases.conjunction)))
+    elif missing:
+        parts.append(" · ".join(missing))
+    ending = " ".join(hashtags[: min(5, bounds.hashtag_count)])
+    room = bounds.description_size - bounds.size(f"\n\n{ending}")
+    text = limits.fit_description("\n\n".join(part for part in parts if part), bounds)
+    if bounds.size(text) > room:
+        text = limits.fit(text, max(room, 0), bounds.size)
+    return f"{text}\n\n{ending}".strip()
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text[-1] in ".!?…。！？" else f"{text}."
+
+
+def _listed(items: Sequence[str], conjunction: str) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {conjunction} {items[-1]}"
+
+
+# ------------------------------------------------------------------------------------- tags, topics and the rest
+
+
+def _tags(brief: Brief, topic: Sequence[Keyphrase], trends: Sequence[str]) -> list[str]:
+    """The subject, the creator's own tags, fitting trends, then tags that successful items on the same things have."""
+    stems = {stem for phrase in topic for stem in phrase.stems}
+    shared = Counter(
+        tag
+        for sibling in brief.successful_siblings
+        for tag in sibling.tags
+        if keywords.stems_of(tag, brief.item_language) & stems or len(brief.siblings) < FEW_SIBLINGS
+    )
+    strong = [phrase.text for phrase in topic if phrase.weight >= keywords.STRONG_WEIGHT] or [p.text for p in topic[:5]]
+    usual = [tag for tag, _ in shared.most_common(10)]
+    return limits.fit_tags(
+        [*strong[:3], *brief.item.tags, *trends, *strong[3:], *usual], limits.of(brief.item.platform)
+    )
+
+
+def _hashtags(brief: Brief, topic: Sequence[Keyphrase], trends: Sequence[str]) -> list[str]:
+    own = [*brief.item.hashtags, *words.hashtags(brief.item.text)]
+    phrases = [phrase.text for phrase in topic if phrase.weight >= keywords.STRONG_WEIGHT or not own]
+    bounds = limits.of(brief.item.platform)
+    return limits.fit_hashtags([*trends, *own, *phrases[:5]], bounds)[:10]
+
+
+def _related_topics(brief: Brief, topic: Sequence[Keyphrase]) -> list[str]:
+    """What the account's better items are about and this one is not; else the item's minor phrases."""
+    language = brief.item_language
+    here = {stem for phrase in topic[:3] for stem in phrase.stems}
+    found: Counter[str] = Counter()
+    series = keywords.stems_of(_series_name(brief) or "", language)
+    for sibling in brief.successful_siblings[:10]:
+        for phrase in keywords.extract(sibling.title, "", sibling.tags, language, limit=3):
+            if not set(phrase.stems) <= here and not set(phrase.stems) <= series:
+                found[phrase.text] += 1
+    trending = [
+        trend.keyword for trend in brief.trends if brief.item.category and trend.category == brief.item.category
+    ]
+    minor = [phrase.text for phrase in topic[3:8]]
+    return limits.fit_phrases([*(text for text, _ in found.most_common(5)), *trending[:3], *minor], 8)
+
+
+def _usual_category(brief: Brief) -> str | None:
+    counted = Counter(sibling.category for sibling in brief.siblings if sibling.category)
+    return counted.most_common(1)[0][0] if counted else None
+
+
+def _audience(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None) -> list[str]:
+    category = (brief.item.category or _usual_category(brief) or "").casefold()
+    by_category = next((group for word, group in AUDIENCES.items() if word in category), ())
+    by_topic = [phrases.audience.format(topic=phrase.text) for phrase in topic[:2]] if phrases else []
+    return limits.fit_phrases([*by_topic, *by_category], limits.AUDIENCES) or [phrase.text for phrase in topic[:1]]
+
+
+def _confidence(brief: Brief, topic: Sequence[Keyphrase]) -> float:
+    """How much there was to go by: key phrases (up to 0.5), siblings (0.3), trends (0.1), a description (0.1)."""
+    evidence = 0.1 * min(5, len(topic)) + 0.03 * min(10, len(brief.siblings))
+    return round(evidence + 0.1 * bool(brief.trends) + 0.1 * (len(brief.item.description) >= 80), 2)

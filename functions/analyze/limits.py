@@ -1,0 +1,172 @@
+"""What each platform accepts, enforced by code on whatever an analyser proposes.
+
+Sources: YouTube Data API `videos` resource (title 100 characters, description 5,000 bytes, neither with < or >, tags
+500 characters in total with quotes and commas counted, over 60 hashtags all are ignored); Instagram content publishing
+(caption 2,200 characters, 30 hashtags); TikTok content posting (2,200 UTF-16 units); Facebook video title 255; X counts
+280 with wide characters twice (https://docs.x.com/fundamentals/counting-characters).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+TITLES = 5
+TOPICS = 10
+AUDIENCES = 5
+KEYWORDS = 10
+CATEGORY_CHARACTERS = 60
+PHRASE_CHARACTERS = 60
+AUDIENCE_CHARACTERS = 80
+
+
+def _characters(text: str) -> int:
+    return len(text)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _x_weight(text: str) -> int:
+    """X counts Latin letters and common punctuation once, everything else (CJK, emoji) twice."""
+    return sum(1 if ord(c) <= 0x10FF or 0x2000 <= ord(c) <= 0x201F or 0x2032 <= ord(c) <= 0x2037 else 2 for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of one platform. `size` measures titles and descriptions in the platform's own unit."""
+
+    title_size: int
+    description_size: int
+    tag_count: int
+    hashtag_count: int
+    tag_characters: int = 60
+    tags_total: int | None = None
+    size: Callable[[str], int] = _characters
+    forbidden: str = ""
+    best_title_characters: tuple[int, int] = (30, 70)
+    best_description_characters: int = 200
+
+
+PLATFORMS = MappingProxyType(
+    {
+        "youtube": Limits(100, 5000, tag_count=30, hashtag_count=15, tags_total=500, size=_bytes, forbidden="<>"),
+        "instagram": Limits(
+            100, 2200, tag_count=30, hashtag_count=30, best_title_characters=(20, 80), best_description_characters=150
+        ),
+        "tiktok": Limits(
+            150,
+            2200,
+            tag_count=30,
+            hashtag_count=10,
+            size=_utf16_units,
+            best_title_characters=(20, 90),
+            best_description_characters=100,
+        ),
+        "facebook": Limits(255, 5000, tag_count=30, hashtag_count=10, best_description_characters=150),
+        "twitter": Limits(
+            100,
+            280,
+            tag_count=10,
+            hashtag_count=3,
+            size=_x_weight,
+            best_title_characters=(20, 80),
+            best_description_characters=100,
+        ),
+    }
+)
+STRICTEST = Limits(100, 280, tag_count=10, hashtag_count=3, tags_total=500, size=_bytes, forbidden="<>")
+"""For a platform that nobody has told us about."""
+
+
+def of(platform: str) -> Limits:
+    """The limits of the platform with this slug."""
+    return PLATFORMS.get(platform, STRICTEST)
+
+
+def fit(text: str, maximum: int, size: Callable[[str], int] = _characters) -> str:
+    """`text`, cut at a word's end (or, without one near, anywhere) so that it measures at most `maximum`."""
+    if size(text) <= maximum:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(text[:middle]) <= maximum else (low, middle - 1)
+    cut = text[:low]
+    if low < len(text) and not text[low].isspace():
+        at_word = re.sub(r"\s+\S*$", "", cut)
+        cut = at_word if len(at_word) > len(cut) / 2 else cut
+    return _without_broken_end(cut)
+
+
+def _without_broken_end(text: str) -> str:
+    while text and (unicodedata.combining(text[-1]) or text[-1] in "\u200d\ufe0f") and len(text) > 1:
+        text = text[:-1]
+    return text.rstrip(" ,;:-–—|&+(")
+
+
+def fit_title(text: str, limits: Limits) -> str:
+    """One line that the platform accepts as a title."""
+    line = " ".join(_without(text, limits.forbidden).split())
+    # YouTube counts a title in characters and a description in bytes.
+    return fit(line, limits.title_size, _characters if limits.size is _bytes else limits.size)
+
+
+def fit_description(text: str, limits: Limits) -> str:
+    """A text that the platform accepts as a description."""
+    lines = [" ".join(line.split()) for line in _without(text, limits.forbidden).splitlines()]
+    return fit(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip(), limits.description_size, limits.size)
+
+
+def fit_tags(tags: Iterable[str], limits: Limits) -> list[str]:
+    """Tags without '#', commas or quotes, each once whatever its case, as many as count and total length allow."""
+    fitting: list[str] = []
+    seen: set[str] = set()
+    total = 0
+    for tag in tags:
+        plain = " ".join(re.sub(r'[#,"]', " ", _without(tag, limits.forbidden + "<>")).split())
+        plain = fit(plain, limits.tag_characters)
+        # YouTube counts the quotes that it puts around a tag with spaces, and the comma between two tags.
+        cost = len(plain) + (2 if " " in plain else 0) + (1 if fitting else 0)
+        if not plain or plain.casefold() in seen or not any(character.isalnum() for character in plain):
+            continue
+        if limits.tags_total is not None and total + cost > limits.tags_total:
+            continue
+        fitting.append(plain)
+        seen.add(plain.casefold())
+        total += cost
+        if len(fitting) == limits.tag_count:
+            break
+    return fitting
+
+
+def as_hashtag(text: str) -> str | None:
+    """'home made pizza' -> '#homemadepizza'. None for what no platform links: nothing, or digits only."""
+    plain = "".join(
+        c for c in unicodedata.normalize("NFC", text) if c.isalnum() or c == "_" or unicodedata.combining(c)
+    )
+    return f"#{plain}" if plain and not plain.replace("_", "").isdigit() and len(plain) <= PHRASE_CHARACTERS else None
+
+
+def fit_hashtags(tags: Iterable[str], limits: Limits) -> list[str]:
+    """Hashtags with their '#', valid and each once, as many as the platform counts."""
+    valid = [hashtag for hashtag in map(as_hashtag, tags) if hashtag]
+    return list({hashtag.casefold(): hashtag for hashtag in reversed(valid)}.values())[::-1][: limits.hashtag_count]
+
+
+def fit_phrases(phrases: Sequence[str], count: int, characters: int = PHRASE_CHARACTERS) -> list[str]:
+    """Short phrases on one line each, each once."""
+    fitted = [fit(" ".join(phrase.split()), characters) for phrase in phrases]
+    return list({phrase.casefold(): phrase for phrase in reversed(fitted) if phrase}.values())[::-1][:count]
+
+
+def _without(text: str, forbidden: str) -> str:
+    return text.translate({ord(character): " " for character in forbidden})

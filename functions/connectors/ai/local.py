@@ -1,0 +1,80 @@
+"""Any server with OpenAI's Chat Completions API: Ollama, llama.cpp, vLLM and others, at `ai_provider.base_url`.
+
+https://platform.openai.com/docs/api-reference/chat; https://docs.ollama.com/openai; llama.cpp's server README. They
+take `max_tokens`, promise no strict schema, may leave out `usage`, and answer errors in shapes of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from functions.connectors.ai import failures
+from functions.connectors.ai.parsing import count, dig, text
+from functions.connectors.client import Request, Response
+from functions.connectors.spec import AIProviderSpec, Completion, Prompt
+from functions.core import settings
+from functions.core.errors import UpstreamError
+
+_FINISHES: Final[dict[str, Literal["complete", "length", "blocked"]]] = {
+    "stop": "complete",
+    "length": "length",
+    "content_filter": "blocked",
+}
+
+
+def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
+    return Request(
+        "POST",
+        f"{base_url}/chat/completions",
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        json={
+            "model": model,
+            "messages": [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+            "max_tokens": prompt.max_output_tokens,
+            "temperature": 0.2,
+            "stream": False,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": prompt.schema_name, "strict": True, "schema": prompt.schema},
+            },
+        },
+    )
+
+
+def read(response: Response) -> Completion:
+    """Raises UpstreamError if there is no choice to read."""
+    body = response.json()
+    message = dig(body, "choices", 0, "message")
+    if not isinstance(message, dict):
+        raise failures.malformed(response)
+    refused = bool(text(message.get("refusal")))
+    # Small servers leave the reason out; the schema's check is what counts then.
+    reason = text(dig(body, "choices", 0, "finish_reason")) or "stop"
+    return Completion(
+        text=text(message.get("content")),
+        finish="refusal" if refused else _FINISHES.get(reason, "other"),
+        prompt_tokens=count(dig(body, "usage", "prompt_tokens")),
+        completion_tokens=count(dig(body, "usage", "completion_tokens")),
+        model=text(dig(body, "model")) or None,
+    )
+
+
+def check(response: Response) -> UpstreamError | None:
+    """503 means that the model is still being loaded."""
+    if response.ok:
+        return None
+    error = dig(response.json_object(), "error")
+    return failures.from_response(response, word=dig(error, "code") or dig(error, "type"))
+
+
+SPEC = AIProviderSpec(
+    slug="local",
+    display_name="Local",
+    base_url=None,
+    api_key=settings.LOCAL_AI_API_KEY,
+    is_key_required=False,
+    build=build,
+    read=read,
+    check=check,
+    is_schema_enforced=False,
+)

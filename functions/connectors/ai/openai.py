@@ -1,0 +1,89 @@
+"""OpenAI: the Responses API. https://platform.openai.com/docs/api-reference/responses"""
+
+from __future__ import annotations
+
+from functions.connectors.ai import failures
+from functions.connectors.ai.parsing import count, dig, objects, text
+from functions.connectors.client import Request, Response
+from functions.connectors.spec import AIProviderSpec, Completion, Prompt
+from functions.core import settings
+from functions.core.errors import UpstreamError
+
+_CODES = {
+    "insufficient_quota": "provider_out_of_credit",
+    "billing_hard_limit_reached": "provider_out_of_credit",
+    "rate_limit_exceeded": "provider_rate_limited",
+    "invalid_api_key": "provider_misconfigured",
+    "model_not_found": "provider_misconfigured",
+    "content_filter": "provider_blocked",
+    "content_policy_violation": "provider_blocked",
+}
+
+
+def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
+    """`store` is false because what users wrote is not ours to leave there; reasoning models refuse a temperature."""
+    return Request(
+        "POST",
+        f"{base_url}/responses",
+        headers={"Authorization": f"Bearer {key}"},
+        json={
+            "model": model,
+            "instructions": prompt.system,
+            "input": prompt.user,
+            "max_output_tokens": prompt.max_output_tokens,
+            "store": False,
+            "text": {
+                "format": {"type": "json_schema", "name": prompt.schema_name, "strict": True, "schema": prompt.schema}
+            },
+        },
+    )
+
+
+def read(response: Response) -> Completion:
+    """The first output is often a reasoning item, so the message is looked for. Raises UpstreamError."""
+    body = response.json()
+    if dig(body, "status") == "failed" or dig(body, "error") is not None:
+        word = dig(body, "error", "code")
+        raise failures.failure(
+            _CODES.get(text(word), "provider_unavailable"), service=response.service, status=response.status, word=word
+        )
+    messages = [item for item in objects(dig(body, "output")) if item.get("type") == "message"]
+    parts = [part for message in messages for part in objects(message.get("content"))]
+    answer = "".join(text(part.get("text")) for part in parts if part.get("type") == "output_text")
+    reason = dig(body, "incomplete_details", "reason")
+    finish = Completion(answer, "complete").finish
+    if any(part.get("type") == "refusal" for part in parts):
+        finish = "refusal"
+    elif dig(body, "status") == "incomplete":
+        finish = {"max_output_tokens": "length", "content_filter": "blocked"}.get(text(reason), "other")  # type: ignore[assignment]
+    elif not messages:
+        raise failures.malformed(response)
+    return Completion(
+        text=answer,
+        finish=finish,
+        prompt_tokens=count(dig(body, "usage", "input_tokens")),
+        completion_tokens=count(dig(body, "usage", "output_tokens")),
+        model=text(dig(body, "model")) or None,
+    )
+
+
+def check(response: Response) -> UpstreamError | None:
+    """429 means 'slower' or 'no credit'; only the body tells which."""
+    if response.ok:
+        return None
+    error = dig(response.json_object(), "error")
+    words = [text(dig(error, "code")), text(dig(error, "type"))]
+    code = next((_CODES[word] for word in words if word in _CODES), None)
+    return failures.from_response(response, code=code, word=next(filter(None, words), None))
+
+
+SPEC = AIProviderSpec(
+    slug="openai",
+    display_name="OpenAI",
+    base_url="https://api.openai.com/v1",
+    api_key=settings.OPENAI_API_KEY,
+    is_key_required=True,
+    build=build,
+    read=read,
+    check=check,
+)
