@@ -1,0 +1,28 @@
+"""`python -m infra.preflight`: check a deployment's surroundings; exit 1 if something must be mended first."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.preflight.checks import ALL, Level
+
+STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARN: "yellow", Level.FAIL: "red"}
+
+
+def main() -> None:
+    """Read the environment (source your env file first), look at everything, change nothing."""
+    findings = [finding for check in ALL for finding in check(os.environ)]
+    table = Table("", "what", "found", "what to do", title="Preflight")
+    for finding in findings:
+        table.add_row(f"[{STYLES[finding.level]}]{finding.level}[/]", finding.subject, finding.text, finding.advice)
+    Console().print(table)
+    if any(finding.level is Level.FAIL for finding in findings):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
