@@ -1,4 +1,4 @@
--- System: notifications, the audit log, the workers' cache, and what a user may take along.
+-- System: notifications, the workers' cache, and what a user may take along.
 
 create table public.notification (
     id uuid primary key default gen_random_uuid(),
@@ -74,102 +74,6 @@ comment on function public.mark_notifications_read(uuid[]) is 'Marks the caller'
 revoke execute on function public.mark_notifications_read(uuid[]) from public, anon, authenticated, service_role;
 grant execute on function public.mark_notifications_read(uuid[]) to authenticated;
 
-create table public.audit_log (
-    id uuid primary key default gen_random_uuid(),
-    user_id uuid references public.users (id) on delete set null,
-    action text not null,
-    entity_type text,
-    entity_id uuid,
-    old_values jsonb,
-    new_values jsonb,
-    ip_address inet,
-    user_agent text,
-    created_at timestamptz not null default now()
-);
-comment on table public.audit_log is 'Security-relevant changes, written by triggers. Only the database''s owner could change it; no role of the API can.';
-create index audit_log_user_id_idx on public.audit_log (user_id, created_at desc);
-create index audit_log_entity_idx on public.audit_log (entity_type, entity_id);
-alter table public.audit_log enable row level security;
-create policy select_own on public.audit_log for select to authenticated
-using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy select_own on public.audit_log is 'Users read what was done with their account, admins all.';
-revoke all on table public.audit_log from public, anon, authenticated, service_role;
-grant select on table public.audit_log to authenticated, service_role;
-
-create function private.request_header(name text)
-returns text
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-    return (nullif(current_setting('request.headers', true), '')::json) ->> lower(name);
-end;
-$$;
-comment on function private.request_header(text) is 'A header of the API request, or null outside of one.';
-revoke execute on function private.request_header(text) from public, anon, authenticated, service_role;
-
-create function private.request_ip()
-returns inet
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-    return trim(split_part(private.request_header('x-forwarded-for'), ',', 1))::inet;
-exception when invalid_text_representation then
-    return null;
-end;
-$$;
-comment on function private.request_ip() is 'The client''s address as the gateway reports it, or null.';
-revoke execute on function private.request_ip() from public, anon, authenticated, service_role;
-
-create function private.write_audit()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-    v_old jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-    v_new jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-    v_row jsonb := coalesce(v_new, v_old);
-    v_user_id uuid := coalesce(auth.uid(), (v_row ->> 'user_id')::uuid);
-begin
-    if tg_op = 'UPDATE' then
-        -- Only what changed.
-        select jsonb_object_agg(o.key, o.value), jsonb_object_agg(o.key, v_new -> o.key) into v_old, v_new
-        from jsonb_each(v_old) as o
-        where o.value is distinct from v_new -> o.key and o.key <> 'updated_at';
-        if v_old is null then
-            return null;
-        end if;
-    end if;
-    insert into public.audit_log (user_id, action, entity_type, entity_id, old_values, new_values, ip_address, user_agent)
-    select
-        (select u.id from public.users as u where u.id = v_user_id),
-        tg_table_name || '.' || lower(tg_op), tg_table_name, coalesce(v_row ->> 'id', v_row ->> 'user_id')::uuid,
-        v_old - 'vault_secret_name', v_new - 'vault_secret_name',
-        private.request_ip(), left(private.request_header('user-agent'), 500);
-    return null;
-end;
-$$;
-comment on function private.write_audit() is 'Records a change with its old and new values. Tables hold no secrets; the name of one is left out all the same.';
-revoke execute on function private.write_audit() from public, anon, authenticated, service_role;
-
-create trigger audit after insert or update or delete on public.user_role
-for each row execute function private.write_audit();
-create trigger audit after update of is_profile_public on public.user_setting
-for each row when (new.is_profile_public is distinct from old.is_profile_public) execute function private.write_audit();
-create trigger audit after insert or update of is_active, is_verified, scopes, platform_user_id, vault_secret_name or delete
-on public.platform_connection for each row execute function private.write_audit();
-create trigger audit after insert or update of is_active, is_verified, site_url, vault_secret_name or delete
-on public.seo_connection for each row execute function private.write_audit();
-create trigger audit after update of tier_id, status_id, stripe_customer_id, stripe_subscription_id or delete
-on public.subscription for each row execute function private.write_audit();
-create trigger audit after insert or update of visibility, deleted_at, disabled_by_plan_at or delete
-on public.social_account for each row execute function private.write_audit();
-
 create table public.cache_store (
     key text primary key,
     value jsonb not null,
@@ -189,58 +93,68 @@ comment on policy select_nobody on public.cache_store is 'Says aloud that no cli
 revoke all on table public.cache_store from public, anon, authenticated, service_role;
 grant select on table public.cache_store to service_role;
 
--- ---------------------------------------------------------------------------------------------------------------------
--- What a user may take along. Invoker: RLS decides what the caller's own rows are; each is filtered by owner besides, for
--- an admin or a visitor of public profiles sees more than that.
--- ---------------------------------------------------------------------------------------------------------------------
+create function private.cache_get(key text)
+returns jsonb
+language plpgsql
+stable
+security definer -- no role may read the cache but through here
+set search_path = ''
+as $$
+begin
+    return (
+        select c.value from public.cache_store as c
+        where c.key = cache_get.key and (c.expires_at is null or c.expires_at > now())
+    );
+end;
+$$;
+comment on function private.cache_get(text) is 'Body of public.cache_get.';
+revoke execute on function private.cache_get(text) from public, anon, authenticated, service_role;
+grant execute on function private.cache_get(text) to service_role;
 
-create function public.export_my_data()
+create function public.cache_get(key text)
 returns jsonb
 language plpgsql
 stable
 set search_path = ''
 as $$
-declare
-    v_user_id uuid := auth.uid();
 begin
-    if v_user_id is null then
-        raise exception 'sign in to export your data' using errcode = 'PT401';
-    end if;
-    return jsonb_build_object(
-        'exported_at', now(),
-        'users', (select to_jsonb(r) from public.users as r where r.id = v_user_id),
-        'user_setting', (select to_jsonb(r) from public.user_setting as r where r.user_id = v_user_id),
-        'user_ai_setting', (select to_jsonb(r) from public.user_ai_setting as r where r.user_id = v_user_id),
-        'user_role', (select coalesce(jsonb_agg(r), '[]') from public.user_role as r where r.user_id = v_user_id),
-        'subscription', (select to_jsonb(r) from public.subscription as r where r.user_id = v_user_id),
-        'quota_usage_history', (select coalesce(jsonb_agg(r), '[]') from public.quota_usage_history as r where r.user_id = v_user_id),
-        'platform_connection', (
-            select coalesce(jsonb_agg(to_jsonb(r) - 'vault_secret_name'), '[]') from public.platform_connection as r
-            where r.user_id = v_user_id
-        ),
-        'social_account', (select coalesce(jsonb_agg(r), '[]') from public.social_account as r where r.user_id = v_user_id),
-        'content_item', (
-            select coalesce(jsonb_agg(to_jsonb(r) - 'search_vector'), '[]') from public.content_item as r
-            where r.social_account_id = any(array(select private.my_account_ids()))
-        ),
-        'content_revision', (select coalesce(jsonb_agg(r), '[]') from public.content_revision as r where r.user_id = v_user_id),
-        'sync_run', (select coalesce(jsonb_agg(r), '[]') from public.sync_run as r where r.user_id = v_user_id),
-        'ai_suggestion', (select coalesce(jsonb_agg(r), '[]') from public.ai_suggestion as r where r.user_id = v_user_id),
-        'ai_suggestion_application', (
-            select coalesce(jsonb_agg(r), '[]') from public.ai_suggestion_application as r where r.user_id = v_user_id
-        ),
-        'ai_usage', (select coalesce(jsonb_agg(r), '[]') from public.ai_usage as r where r.user_id = v_user_id),
-        'seo_connection', (
-            select coalesce(jsonb_agg(to_jsonb(r) - 'vault_secret_name'), '[]') from public.seo_connection as r
-            where r.user_id = v_user_id
-        ),
-        'seo_submission', (select coalesce(jsonb_agg(r), '[]') from public.seo_submission as r where r.user_id = v_user_id),
-        'seo_usage', (select coalesce(jsonb_agg(r), '[]') from public.seo_usage as r where r.user_id = v_user_id),
-        'notification', (select coalesce(jsonb_agg(r), '[]') from public.notification as r where r.user_id = v_user_id),
-        'audit_log', (select coalesce(jsonb_agg(r), '[]') from public.audit_log as r where r.user_id = v_user_id)
-    );
+    return private.cache_get(key);
 end;
 $$;
-comment on function public.export_my_data() is 'Everything stored about the caller, as one document, without secrets.';
-revoke execute on function public.export_my_data() from public, anon, authenticated, service_role;
-grant execute on function public.export_my_data() to authenticated;
+comment on function public.cache_get(text) is 'A cached value, or null if there is none or its time is over.';
+revoke execute on function public.cache_get(text) from public, anon, authenticated, service_role;
+grant execute on function public.cache_get(text) to service_role;
+
+create function private.cache_set(key text, value jsonb, ttl interval, category text)
+returns void
+language plpgsql
+security definer -- no role may write the cache but through here
+set search_path = ''
+as $$
+begin
+    if cache_set.value is null or cache_set.ttl <= '0'::interval then
+        raise exception 'a cached value is not null and lives for a positive time' using errcode = 'PT422';
+    end if;
+    insert into public.cache_store as c (key, value, category, expires_at)
+    values (cache_set.key, cache_set.value, cache_set.category, now() + cache_set.ttl)
+    on conflict on constraint cache_store_pkey do update
+    set value = excluded.value, category = excluded.category, expires_at = excluded.expires_at;
+end;
+$$;
+comment on function private.cache_set(text, jsonb, interval, text) is 'Body of public.cache_set.';
+revoke execute on function private.cache_set(text, jsonb, interval, text) from public, anon, authenticated, service_role;
+grant execute on function private.cache_set(text, jsonb, interval, text) to service_role;
+
+create function public.cache_set(key text, value jsonb, ttl interval default null, category text default null)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform private.cache_set(key, value, ttl, category);
+end;
+$$;
+comment on function public.cache_set(text, jsonb, interval, text) is
+    'Caches a value for a time; without one, until it is replaced. The last writer wins.';
+revoke execute on function public.cache_set(text, jsonb, interval, text) from public, anon, authenticated, service_role;
+grant execute on function public.cache_set(text, jsonb, interval, text) to service_role;
