@@ -305,6 +305,7 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
 declare
     v_answer jsonb;
     v_used integer;
@@ -380,6 +381,7 @@ begin
         return private.quota_answer(false, false, quota_type, v_used, v_max, v_cycle_end);
     end if;
 
+    -- The inference clause below cannot be qualified: that is why columns win over parameters in this function.
     insert into public.quota_usage_history (
         user_id, quota_type, operation, amount, current_value, max_value, related_entity_type, related_entity_id,
         reason, billing_cycle_start, billing_cycle_end, idempotency_key
