@@ -22,7 +22,12 @@ AI_PROVIDERS = {
     "google": "ai.google",
     "local": "ai.local",
 }
-SEARCH_ENGINES: dict[str, str] = {}
+SEARCH_ENGINES = {
+    "google": "search.google",
+    "bing": "search.bing",
+    "yandex": "search.yandex",
+    "indexnow": "search.indexnow",
+}
 
 
 @functools.cache

@@ -10,7 +10,7 @@ None means that the service did not say, which is not the same as 0 or ''.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -221,38 +221,53 @@ class AIProviderSpec:
 # ------------------------------------------------------------------------------------------------ search engines
 
 
+SubmissionStatus = Literal["pending", "submitted", "crawled", "indexed", "refused", "failed"]
+
+
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """Addresses of one site to tell an engine about. `credentials` are the site owner's, from Vault."""
+class Site:
+    """A creator's site and the credentials for one engine, from Vault; what they hold is in the engine's module."""
 
     site_url: str
-    urls: tuple[str, ...]
-    credentials: Mapping[str, str] = field(repr=False)
+    credentials: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionOutcome:
-    """What an engine said about one address. `status` is the stored one; `reason` is a stable word for people's UI."""
+    """What an engine said about one address, and no more than it said.
 
-    url: str
-    status: str
+    `status` is the one to store; 'pending' means: not now, ask again. `reason` is a stable word, `message` a sentence
+    for the creator. `request` and `response` are kept for the record and hold no secret. `remaining_today` is what the
+    engine says is left of its own daily budget. `is_engine_down` tells an outage from a refusal.
+    """
+
+    status: SubmissionStatus
     reason: str | None = None
+    message: str | None = None
+    method: str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
     response_status: int | None = None
+    response: Mapping[str, Any] = field(default_factory=dict)
+    coverage_state: str | None = None
+    index_status_url: str | None = None
     retry_after_seconds: float | None = None
+    remaining_today: int | None = None
+    is_engine_down: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SearchEngineSpec:
-    """A search engine: submit addresses in one request, and ask for an address's index status where it can be asked.
+    """A search engine: tells it about addresses, and asks it what has become of one.
 
-    `prepare` gets an access token from the credentials where the engine wants one (None: credentials serve as such).
+    `submit` takes up to `urls_per_call` addresses of one host and answers one outcome for each, in their order.
+    `inspect` takes an address and its stored `index_status_url`; None where the engine has no such question. `furthest`
+    is the most that the engine can ever say: there is nothing to ask after it.
+    Both raise UpstreamUnavailableError if the engine cannot be reached at all.
     """
 
     slug: str
     display_name: str
-    max_urls_per_request: int
-    submit: Callable[[Submission], Request]
-    read_submission: Callable[[Submission, Response], tuple[SubmissionOutcome, ...]]
-    index_status: Callable[[Submission], Request] | None = None
-    read_index_status: Callable[[Response], Mapping[str, str | None]] | None = None
-    check: Check = check_status
+    urls_per_call: int
+    furthest: SubmissionStatus
+    submit: Callable[[Site, Sequence[str]], Sequence[SubmissionOutcome]]
+    inspect: Callable[[Site, str, str | None], SubmissionOutcome] | None = None

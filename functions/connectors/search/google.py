@@ -1,0 +1,227 @@
+"""Google: the Indexing API where it may be used, and Search Console's URL Inspection for the truth.
+
+Docs: https://developers.google.com/search/apis/indexing-api/v3/using-api and
+https://developers.google.com/webmaster-tools/v1/urlInspection.index/inspect.
+
+The Indexing API is for pages with JobPosting or BroadcastEvent data only; other pages are refused with advice, because
+Google ignores them and may take the access away. Only the inspection's verdict PASS means that a page is indexed.
+
+Credentials, either of
+- a service account's key file: `{"client_email": "...", "private_key": "-----BEGIN PRIVATE KEY-----..."}`, the account
+  being an owner of the Search Console property,
+- an OAuth grant: `{"refresh_token": "...", "client_id": "...", "client_secret": "..."}`;
+both with `property`, such as `sc-domain:example.com`, where it is not the site's address itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from typing import Any
+
+from functions.connectors.client import Request, Response
+from functions.connectors.search.answers import ask, bad_answer, keep, load
+from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome, SubmissionStatus
+
+TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address; a key file's own `token_uri` is not used
+PUBLISH_URL = "https://indexing.googleapis.com/v3/urlNotifications:publish"
+INSPECT_URL = "https://searchconsole.googleapis.com/v1/urlInspection/index:inspect"
+SCOPES = "https://www.googleapis.com/auth/indexing https://www.googleapis.com/auth/webmasters.readonly"
+ASSERTION_SECONDS = 3600
+TOKEN_MARGIN_SECONDS = 120
+
+ADVICE = (
+    "Google takes direct submissions of job postings and live streams only. For this page, keep it in the sitemap that "
+    "Search Console knows and use 'Request indexing' there."
+)
+
+_tokens: dict[str, tuple[str, float]] = {}
+
+
+def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
+    """Publish one address, if its page is of a kind that the Indexing API takes."""
+    (url,) = urls
+    page = load(url)
+    if isinstance(page, SubmissionOutcome):
+        return [page]
+    if not is_eligible(page.decode("utf-8", "replace")):
+        return [SubmissionOutcome(status="refused", reason="page_kind_not_accepted", message=ADVICE)]
+    token = _access_token(site)
+    if isinstance(token, SubmissionOutcome):
+        return [token]
+    request = {"url": url, "type": "URL_UPDATED"}
+    answer = ask(Request("POST", PUBLISH_URL, headers=_bearer(token), json=request), "Google")
+    if not answer.ok:
+        return [_bad(answer, site, request=request)]
+    return [
+        SubmissionOutcome(
+            status="submitted", request=request, response_status=answer.status, response=keep(answer, site)
+        )
+    ]
+
+
+def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
+    """What Google's index holds about `url`."""
+    token = _access_token(site)
+    if isinstance(token, SubmissionOutcome):
+        return token
+    request = {
+        "inspectionUrl": url,
+        "siteUrl": str(site.credentials.get("property") or site.site_url),
+        "languageCode": "en-US",
+    }
+    answer = ask(Request("POST", INSPECT_URL, headers=_bearer(token), json=request), "Google")
+    if not answer.ok:
+        return _bad(answer, site, request=request)
+    result = _object(answer.json_object(), "inspectionResult")
+    found = _object(result, "indexStatusResult")
+    status: SubmissionStatus = (
+        "indexed" if found.get("verdict") == "PASS" else "crawled" if found.get("lastCrawlTime") else "submitted"
+    )
+    coverage, link = found.get("coverageState"), result.get("inspectionResultLink")
+    return SubmissionOutcome(
+        status=status,
+        request=request,
+        response_status=answer.status,
+        response=keep(answer, site),
+        coverage_state=coverage if isinstance(coverage, str) else None,
+        index_status_url=link if isinstance(link, str) and link.startswith("https://") else None,
+    )
+
+
+def is_eligible(html: str) -> bool:
+    """Whether a page's JSON-LD holds a JobPosting, or a VideoObject whose publication is a BroadcastEvent."""
+    reader = _JsonLd()
+    reader.feed(html)
+    return any(_is_eligible(data) for data in reader.found)
+
+
+def _is_eligible(data: Any, *, in_video: bool = False, depth: int = 0) -> bool:
+    if depth > 20:
+        return False
+    if isinstance(data, list):
+        return any(_is_eligible(one, in_video=in_video, depth=depth + 1) for one in data)
+    if not isinstance(data, dict):
+        return False
+    kinds = data.get("@type")
+    names = {str(kind).rpartition("/")[2] for kind in (kinds if isinstance(kinds, list) else [kinds])}
+    if "JobPosting" in names or (in_video and "BroadcastEvent" in names):
+        return True
+    in_video = "VideoObject" in names
+    return any(_is_eligible(value, in_video=in_video, depth=depth + 1) for value in data.values())
+
+
+class _JsonLd(HTMLParser):
+    """Collects the JSON-LD blocks of a page; what is no JSON is left out."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[Any] = []
+        self._block: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "script" and (dict(attrs).get("type") or "").strip().lower() == "application/ld+json":
+            self._block = []
+
+    def handle_data(self, data: str) -> None:
+        if self._block is not None:
+            self._block.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script" and self._block is not None:
+            with contextlib.suppress(ValueError, RecursionError):
+                self.found.append(json.loads("".join(self._block)))
+            self._block = None
+
+
+def _access_token(site: Site) -> str | SubmissionOutcome:
+    """A token for the site's credentials, kept in this process until shortly before it ends."""
+    # Only what proves the identity decides which token it is.
+    identity = [site.credentials.get(name) for name in ("client_email", "private_key", "client_id", "refresh_token")]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    known, ends_at = _tokens.get(key, ("", 0.0))
+    if time.monotonic() < ends_at:
+        return known
+    form = _assertion(site.credentials) if "private_key" in site.credentials else _refresh(site.credentials)
+    if form is None:
+        return _REFUSED_CREDENTIALS
+    answer = ask(Request("POST", TOKEN_URL, form=form), "Google")
+    body = answer.json_object()
+    token, lifetime = body.get("access_token"), body.get("expires_in")
+    if not answer.ok or not isinstance(token, str):
+        if answer.status in {400, 401, 403}:
+            return _REFUSED_CREDENTIALS
+        return bad_answer(answer, site)
+    if len(_tokens) >= 1000:
+        _tokens.clear()
+    seconds = float(lifetime) if isinstance(lifetime, int) else 600.0
+    _tokens[key] = (token, time.monotonic() + seconds - TOKEN_MARGIN_SECONDS)
+    return token
+
+
+_REFUSED_CREDENTIALS = SubmissionOutcome(
+    status="failed",
+    reason="credentials_refused",
+    message="Google does not accept these credentials any more; connect the site again.",
+)
+
+
+def _assertion(credentials: Mapping[str, Any]) -> dict[str, str] | None:
+    import jwt  # noqa: PLC0415 - with it comes cryptography, which most calls do not need
+
+    now = int(time.time())
+    claims = {
+        "iss": credentials["client_email"],
+        "scope": SCOPES,
+        "aud": TOKEN_URL,
+        "iat": now,
+        "exp": now + ASSERTION_SECONDS,
+    }
+    try:
+        assertion = jwt.encode(claims, credentials["private_key"], algorithm="RS256")
+    except (ValueError, TypeError, jwt.PyJWTError):
+        return None
+    return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
+
+
+def _refresh(credentials: Mapping[str, Any]) -> dict[str, str]:
+    names = ("refresh_token", "client_id", "client_secret")
+    return {"grant_type": "refresh_token", **{name: str(credentials.get(name, "")) for name in names}}
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
+    error = _object(answer.json_object(), "error")
+    if answer.status == 401:
+        _tokens.clear()
+    if answer.status == 429 and "PerDay" in json.dumps(error.get("details", "")):
+        return SubmissionOutcome(
+            status="pending",
+            reason="daily_quota",
+            message="Google accepts no more requests of this project today.",
+            response_status=429,
+            response=keep(answer, site),
+            remaining_today=0,
+            **known,
+        )
+    message = None
+    if answer.status == 403:
+        message = "Google says that these credentials do not own the site in Search Console."
+    return bad_answer(answer, site, code=error.get("status"), message=message, **known)
+
+
+def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+SPEC = SearchEngineSpec(
+    slug="google", display_name="Google", urls_per_call=1, furthest="indexed", submit=submit, inspect=inspect
+)

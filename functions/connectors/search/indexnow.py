@@ -1,0 +1,88 @@
+"""IndexNow: one post tells every engine that takes part (Bing, Yandex, Naver, Seznam, Yep); Google does not.
+
+Docs: https://www.indexnow.org/documentation. Credentials: `{"key": "8 to 128 of a-z A-Z 0-9 -", "key_location"?: url}`.
+The key file is looked at before the engine is asked, because a post with a key that is not there counts as spam.
+200 means received, 202 that the key is still being checked. Nothing ever says 'indexed'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from functions.connectors.address import parse
+from functions.connectors.client import Request
+from functions.connectors.search.answers import ask, bad_answer, load
+from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome
+
+ENDPOINT = "https://api.indexnow.org/indexnow"  # the participants forward to each other: it is told once, here
+MAX_URLS = 10_000
+KEY_FILE_SECONDS = 600.0  # how long a key file that was seen is believed in
+
+_seen_key_files: dict[tuple[str, str], float] = {}
+
+_MESSAGES = {
+    400: "IndexNow could not read the request.",
+    403: "IndexNow could not find the key on your site.",
+    422: "The address does not belong to the host of the key, or the key is not in the right form.",
+}
+
+
+def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
+    """One post for up to 10,000 addresses of one host; one outcome for all of them."""
+    host = parse(urls[0]).host
+    key = str(site.credentials["key"])
+    location = site.credentials.get("key_location") or f"{parse(urls[0]).origin}/{key}.txt"
+    trouble = _key_file_trouble(host, key, str(location))
+    if trouble is not None:
+        return [trouble] * len(urls)
+    answer = ask(
+        Request(
+            "POST",
+            ENDPOINT,
+            headers={"Content-Type": "application/json; charset=utf-8"},
+            json={"host": host, "key": key, "keyLocation": location, "urlList": list(urls)},
+        ),
+        "IndexNow",
+    )
+    # The key is no secret by design (it stands on the site), but nobody needs it in a row either.
+    request = {"host": host, "urls": len(urls)}
+    if answer.status == 202:
+        outcome = SubmissionOutcome(
+            status="pending",
+            reason="key_check_pending",
+            message="IndexNow has received the address and is still checking the key file.",
+            request=request,
+            response_status=202,
+        )
+    elif answer.ok:
+        outcome = SubmissionOutcome(status="submitted", request=request, response_status=answer.status)
+    else:
+        outcome = bad_answer(answer, site, message=_MESSAGES.get(answer.status), request=request)
+    return [outcome] * len(urls)
+
+
+def _key_file_trouble(host: str, key: str, location: str) -> SubmissionOutcome | None:
+    """Why the key file does not prove that the site is theirs; None if it does."""
+    now = time.monotonic()
+    if now - _seen_key_files.get((host, key), float("-inf")) < KEY_FILE_SECONDS:
+        return None
+    file = load(location, max_bytes=1024)
+    if isinstance(file, SubmissionOutcome):
+        return replace(file, reason="key_file_missing")
+    if file.decode("utf-8-sig", "replace").strip() != key:
+        return SubmissionOutcome(
+            status="failed",
+            reason="key_file_missing",
+            message="The IndexNow key file on your site holds something else than the key.",
+        )
+    if len(_seen_key_files) >= 1000:
+        _seen_key_files.clear()
+    _seen_key_files[host, key] = now
+    return None
+
+
+SPEC = SearchEngineSpec(
+    slug="indexnow", display_name="IndexNow", urls_per_call=MAX_URLS, furthest="submitted", submit=submit
+)
