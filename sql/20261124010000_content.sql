@@ -108,6 +108,9 @@ create index content_item_feed_idx on public.content_item (published_at desc) wh
 create index content_item_platform_id_idx on public.content_item (platform_id);
 create index content_item_content_type_id_idx on public.content_item (content_type_id);
 create index content_item_search_idx on public.content_item using gin (search_vector);
+-- Most profiles are private, so what visitors search is a small part of the table: a small index of its own.
+create index content_item_public_search_idx on public.content_item using gin (search_vector) where is_public;
+create index content_item_public_title_idx on public.content_item using gin (title extensions.gin_trgm_ops) where is_public;
 
 create function private.derive_content_item()
 returns trigger
@@ -320,14 +323,63 @@ for each row when (
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Search. RLS would keep @@ from its index (it is not leakproof), so the body is a definer that repeats the predicate of
--- content_item's policies.
+-- content_item's policies. The statement is put together from constant pieces, with every value bound, because a plan
+-- that has to serve all filters at once serves none of them by an index.
+--
+-- Words are looked for as they are; if nothing has them, the last one may be the beginning of a word; if there is still
+-- nothing, titles with a similar word are found, so that a slip of the finger is forgiven. Which of the three it is
+-- depends on the query alone and not on the page asked for: paging is stable.
 -- ---------------------------------------------------------------------------------------------------------------------
 
 create type public.content_search_hit as (
     id uuid, social_account_id uuid, platform text, content_type text, title text, description text, platform_url text,
-    thumbnail_url text, published_at timestamptz, views_count integer, tags text[], rank real, highlight text -- noqa: LT01
+    thumbnail_url text, published_at timestamptz, views_count integer, tags text[], rank real, highlight text, snippet text -- noqa: LT01
 );
-comment on type public.content_search_hit is 'One item that search_content found, with its rank and highlighted title.';
+comment on type public.content_search_hit is
+    'One item that search_content found: its rank, and title and description as HTML with the found words in <mark>.';
+
+create function private.mark_words(document text, query tsquery, options text)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    -- Escaped first: whatever stands in a title, the only tags of the answer are ours.
+    return ts_headline(
+        'private.multilingual'::regconfig,
+        replace(replace(replace(coalesce(document, ''), '&', '&amp;'), '<', '&lt;'), '>', '&gt;'),
+        query,
+        'StartSel=<mark>, StopSel=</mark>, ' || options
+    );
+end;
+$$;
+comment on function private.mark_words(text, tsquery, text) is 'A text as HTML in which the words of the query are marked.';
+revoke execute on function private.mark_words(text, tsquery, text) from public, anon, authenticated, service_role;
+
+create function private.prefix_query(query text)
+returns tsquery
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    v_words text[] := tsvector_to_array(to_tsvector('private.multilingual'::regconfig, prefix_query.query));
+    v_last text := (tsvector_to_array(to_tsvector(
+        'private.multilingual'::regconfig, substring(prefix_query.query from '[^[:space:]]+[[:space:]]*$')
+    )))[1];
+begin
+    if v_last is null then
+        return null;
+    end if;
+    return (
+        select string_agg(quote_literal(w.word) || case when w.word = v_last then ':*' else '' end, ' & ')
+        from unnest(v_words) as w (word)
+    )::tsquery;
+end;
+$$;
+comment on function private.prefix_query(text) is 'All words of a query, the last of them as the beginning of a word; null if it has none.';
+revoke execute on function private.prefix_query(text) from public, anon, authenticated, service_role;
 
 create function private.search_content(
     query text, scope text, platform text, content_type text, published_from timestamptz, published_to timestamptz,
@@ -340,7 +392,14 @@ security definer
 set search_path = ''
 as $$
 declare
+    v_account_ids uuid[];
     v_query tsquery;
+    v_words text := search_content.query;
+    v_filter text;
+    v_match text;
+    v_statement text;
+    v_exists boolean;
+    v_tier text;
 begin
     if search_content.query is null or char_length(search_content.query) > 1000 then
         raise exception 'query must have at most 1000 characters' using errcode = 'PT422';
@@ -354,27 +413,60 @@ begin
     if max_results is null or max_results not between 1 and 100 or skip is null or skip not between 0 and 10000 then
         raise exception 'max_results must be 1 to 100, skip 0 to 10000' using errcode = 'PT422';
     end if;
-    v_query := websearch_to_tsquery('private.multilingual'::regconfig, search_content.query);
-    return query
-    select
-        i.id, i.social_account_id, p.slug, t.slug, i.title, i.description, i.platform_url, i.thumbnail_url, i.published_at,
-        i.views_count, i.tags, ts_rank_cd(i.search_vector, v_query),
-        ts_headline('private.multilingual'::regconfig, coalesce(i.title, ''), v_query, 'StartSel=<mark>, StopSel=</mark>, HighlightAll=true')
-    from public.content_item as i
-    join public.platform as p on p.id = i.platform_id
-    join public.content_type as t on t.id = i.content_type_id
-    where i.search_vector @@ v_query
-        and case search_content.scope
-            when 'own' then i.social_account_id = any(array(select private.my_account_ids())) and i.deleted_at is null
-            else i.is_public
-        end
-        and (search_content.platform is null or p.slug = search_content.platform)
-        and (search_content.content_type is null or t.slug = search_content.content_type)
-        and (search_content.published_from is null or i.published_at >= search_content.published_from)
-        and (search_content.published_to is null or i.published_at < search_content.published_to)
-        and (search_content.tags is null or i.tags @> search_content.tags)
-    order by 12 desc, i.published_at desc nulls last, i.id
-    limit max_results offset skip;
+
+    v_filter := case search_content.scope
+        when 'own' then 'i.social_account_id = any($2)'
+        else 'i.is_public'
+    end
+    || case when search_content.platform is not null
+        then ' and i.platform_id = (select p.id from public.platform as p where p.slug = $3)' else '' end
+    || case when search_content.content_type is not null
+        then ' and i.content_type_id = (select t.id from public.content_type as t where t.slug = $4)' else '' end
+    || case when search_content.published_from is not null then ' and i.published_at >= $5' else '' end
+    || case when search_content.published_to is not null then ' and i.published_at < $6' else '' end
+    || case when search_content.tags is not null then ' and i.tags @> $7' else '' end;
+    if search_content.scope = 'own' then
+        v_account_ids := array(select private.my_account_ids());
+    end if;
+
+    foreach v_tier in array array['words', 'beginning', 'similar'] loop
+        v_query := case v_tier
+            when 'words' then websearch_to_tsquery('private.multilingual'::regconfig, v_words)
+            else private.prefix_query(v_words)
+        end;
+        continue when v_query is null or (numnode(v_query) = 0 and v_tier <> 'similar');
+        v_match := case v_tier
+            when 'similar' then '$10 operator(extensions.<%) i.title'
+            else 'i.search_vector @@ $1'
+        end;
+        -- The best are chosen first; only they are joined and marked.
+        v_statement := 'select h.id, h.social_account_id, p.slug, t.slug, h.title, h.description, h.platform_url, h.thumbnail_url,'
+            || ' h.published_at, h.views_count, h.tags, h.rank,'
+            || ' private.mark_words(h.title, $1, ''HighlightAll=true''),'
+            || ' private.mark_words(left(h.description, 10000), $1, ''MaxFragments=1, MaxWords=30, MinWords=10'')'
+            || ' from (select i.*, '
+            || case v_tier
+                when 'similar' then 'extensions.word_similarity($10, i.title)'
+                else 'ts_rank_cd(i.search_vector, $1)'
+            end
+            || ' as rank from public.content_item as i where ' || v_match || ' and ' || v_filter
+            || ' order by rank desc, i.published_at desc nulls last, i.id limit $8 offset $9) as h'
+            || ' join public.platform as p on p.id = h.platform_id'
+            || ' join public.content_type as t on t.id = h.content_type_id'
+            || ' order by h.rank desc, h.published_at desc nulls last, h.id';
+        return query execute v_statement using
+            v_query, v_account_ids, search_content.platform, search_content.content_type, search_content.published_from,
+            search_content.published_to, search_content.tags, max_results, skip, v_words;
+        exit when found;
+        if skip > 0 then
+            execute 'select exists (select from public.content_item as i where ' || v_match || ' and ' || v_filter || ')'
+            into v_exists
+            using
+                v_query, v_account_ids, search_content.platform, search_content.content_type, search_content.published_from,
+                search_content.published_to, search_content.tags, max_results, skip, v_words;
+            exit when v_exists;
+        end if;
+    end loop;
 end;
 $$;
 comment on function private.search_content(text, text, text, text, timestamptz, timestamptz, text[], integer, integer) is
@@ -402,7 +494,7 @@ begin
 end;
 $$;
 comment on function public.search_content(text, text, text, text, timestamptz, timestamptz, text[], integer, integer) is
-    'Full-text search over the caller''s own items or everybody''s public ones, best first, with highlighted titles.';
+    'Full-text search over the caller''s own items or everybody''s public ones, best first, with the found words marked.';
 revoke execute on function public.search_content(text, text, text, text, timestamptz, timestamptz, text[], integer, integer)
 from public, anon, authenticated, service_role;
 grant execute on function public.search_content(text, text, text, text, timestamptz, timestamptz, text[], integer, integer)
