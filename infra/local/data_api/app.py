@@ -1,0 +1,224 @@
+"""The ASGI application: reads a request, answers it, and keeps what it needs from the database up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from infra.local.data_api import errors
+from infra.local.data_api.cors import cors_headers, preflight
+from infra.local.data_api.database import Pool
+from infra.local.data_api.openapi import respond_root
+from infra.local.data_api.plan import no_table, plan_request
+from infra.local.data_api.request import RawRequest, Request, understand
+from infra.local.data_api.response import (
+    Response,
+    allowed_methods,
+    respond,
+    respond_error,
+    respond_options,
+)
+from infra.local.data_api.state import Loaded, load
+from infra.local.data_api.tokens import Authenticator
+from infra.local.data_api.transaction import Executor
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from infra.local.data_api.config import Config
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+log = logging.getLogger("data_api")
+
+_RETRY_SECONDS = 1.0
+_MAX_RETRY_SECONDS = 32.0
+
+
+class DataApi:
+    """An ASGI application that serves one database."""
+
+    def __init__(self, config: Config, settings: dict[str, str]) -> None:
+        self._settings = settings
+        self.config = config
+        self.loaded: Loaded | None = None
+        self._pool: Pool | None = None
+        self._executor: Executor | None = None
+        self._authenticator = Authenticator(config)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.is_listening = not config.db_channel_enabled
+        self.reloads = 0
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load the schema cache, retrying in the background where the database is away, and listen for changes."""
+        self._pool = Pool(self.config.db_uri, self.config.db_pool, self.config.db_pool_acquisition_timeout_seconds)
+        try:
+            await self.reload()
+        except (psycopg.Error, OSError) as error:
+            log.warning("The schema cache could not be loaded, retrying: %s", error)
+            self._spawn(self._load_until_done())
+        if self.config.db_channel_enabled:
+            self._spawn(self._listen())
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._pool:
+            self._pool.close()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def reload(self) -> None:
+        """Read settings, roles and catalog anew; requests under way keep what they began with."""
+        loaded = await asyncio.to_thread(load, self.config.db_uri, self._settings)
+        assert self._pool is not None
+        self.loaded = loaded
+        self._authenticator = Authenticator(loaded.config)
+        self._executor = Executor(self._pool, loaded.config, loaded.roles)
+        self.reloads += 1
+        log.info("Schema cache loaded: %d relations, %d functions", *self._sizes(loaded))
+
+    @staticmethod
+    def _sizes(loaded: Loaded) -> tuple[int, int]:
+        return len(loaded.cache.tables), len(loaded.cache.routines)
+
+    async def _load_until_done(self) -> None:
+        wait = _RETRY_SECONDS
+        while self.loaded is None:
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _MAX_RETRY_SECONDS)
+            try:
+                await self.reload()
+            except (psycopg.Error, OSError) as error:
+                log.warning("The schema cache could not be loaded, retrying: %s", error)
+
+    async def _listen(self) -> None:
+        """Reload on NOTIFY pgrst; after a lost connection everything may have changed, so reload then too."""
+        wait = _RETRY_SECONDS
+        was_lost = False
+        while True:
+            try:
+                connection = await psycopg.AsyncConnection.connect(self.config.db_uri, autocommit=True)
+                async with connection:
+                    channel = self.config.db_channel.replace('"', '""')
+                    await connection.execute(f'listen "{channel}"'.encode())
+                    self.is_listening = True
+                    if was_lost:
+                        await self.reload()
+                    wait = _RETRY_SECONDS
+                    async for notice in connection.notifies():
+                        if notice.payload in ("", "reload schema", "reload config"):
+                            await self.reload()
+            except (psycopg.Error, OSError) as error:
+                log.warning("The listener lost its connection, retrying: %s", error)
+            self.is_listening, was_lost = False, True
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _MAX_RETRY_SECONDS)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        assert scope["type"] == "http"
+        raw = await _read(scope, receive)
+        started = time.perf_counter()
+        response = await self.answer(raw)
+        response.headers += cors_headers(raw, self.config)
+        log.debug("%s %s %d %.1f ms", raw.method, raw.path, response.status, _milliseconds(started))
+        await _send(response, send, headers_only=raw.method == "HEAD")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def answer(self, raw: RawRequest) -> Response:
+        """The answer to any request; never raises."""
+        preflighted = preflight(raw)
+        if preflighted is not None:
+            return preflighted
+        try:
+            return await self._answer(raw)
+        except errors.ApiError as error:
+            return respond_error(error)
+        except Exception:
+            log.exception("A request failed: %s %s", raw.method, raw.path)
+            return respond_error(errors.internal())
+
+    async def _answer(self, raw: RawRequest) -> Response:
+        loaded, executor = self.loaded, self._executor
+        if loaded is None or executor is None:
+            raise errors.no_schema_cache()
+        identity = self._authenticator.identify(raw.headers.get("authorization"))
+        request = understand(raw, loaded.config, loaded.cache.timezones)
+        if request.action == "root-info":
+            return respond_options("OPTIONS,GET,HEAD")
+        if request.action == "relation-info":
+            return _relation_info(request, loaded)
+        if request.action == "inspect":
+            return respond_root(request)
+        plan = plan_request(request, loaded.config, loaded.cache)
+        if request.action == "call-info":
+            writes = plan.call is not None and plan.call.routine.may_write
+            return respond_options("OPTIONS,POST" if writes else "OPTIONS,GET,HEAD,POST")
+        result_set = await executor.run(plan, request, identity)
+        return respond(plan, request, result_set)
+
+
+def _relation_info(request: Request, loaded: Loaded) -> Response:
+    table = loaded.cache.tables.get(request.target)
+    if table is None:
+        raise no_table(request.target, loaded.cache)
+    return respond_options(allowed_methods(table))
+
+
+def _milliseconds(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+async def _read(scope: Message, receive: Receive) -> RawRequest:
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1"), value.decode("utf-8", "replace")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    return RawRequest(
+        scope["method"],
+        scope["raw_path"].decode("latin-1").partition("?")[0],
+        scope["query_string"].decode("latin-1"),
+        headers,
+        body,
+    )
+
+
+async def _send(response: Response, send: Send, *, headers_only: bool) -> None:
+    headers = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in response.headers]
+    if response.status != 204 and not headers_only:
+        headers.append((b"Content-Length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if headers_only else response.body})

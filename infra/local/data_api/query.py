@@ -1,0 +1,121 @@
+"""The query string, parsed: what to select, filter, order and page, at which level of the embedded tree."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote_plus, unquote_to_bytes
+
+from infra.local.data_api import errors, grammar
+from infra.local.data_api.parsing import ParseError
+from infra.local.data_api.ranges import ALL, Range
+
+if TYPE_CHECKING:
+    from infra.local.data_api.grammar import EmbedPath, Filter, LogicTree, OrderTerm, SelectItem
+
+_RESERVED = ("select", "columns", "on_conflict")
+_RESERVED_AT_ANY_LEVEL = ("order", "limit", "offset", "and", "or")
+
+
+@dataclass(slots=True)
+class Query:
+    """A parsed query string. `params` are an RPC's arguments, `ranges` are keyed by the path that ends in `limit`."""
+
+    select: tuple[SelectItem, ...] = ()
+    filters: list[tuple[EmbedPath, Filter]] = field(default_factory=list)
+    logic: list[tuple[EmbedPath, LogicTree]] = field(default_factory=list)
+    order: list[tuple[EmbedPath, tuple[OrderTerm, ...]]] = field(default_factory=list)
+    ranges: dict[str, Range] = field(default_factory=dict)
+    params: list[tuple[str, str]] = field(default_factory=list)
+    columns: frozenset[str] | None = None
+    on_conflict: tuple[str, ...] | None = None
+    filter_keys: set[str] = field(default_factory=set)
+    canonical: str = ""
+
+
+def parse_pairs(text: str) -> list[tuple[str, str | None]]:
+    """`a=1&b` -> [("a", "1"), ("b", None)], percent-decoded, plus signs being blanks."""
+    pairs = []
+    for pair in re.split("[&;]", text.removeprefix("?")):
+        if pair:
+            name, equals, value = pair.partition("=")
+            pairs.append((_decode(name), _decode(value) if equals else None))
+    return pairs
+
+
+def _decode(text: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
+    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")
+
+
+def parse_query(text: str, *, is_rpc_read: bool = False) -> Query:
+    """Parse a raw query string; raise ApiError PGRST100 where the grammar does not allow it."""
+    try:
+        return _parse(parse_pairs(text), is_rpc_read=is_rpc_read)
+    except ParseError as error:
+        raise errors.bad_query(error.message, error.details) from None
+
+
+def _parse(pairs: list[tuple[str, str | None]], *, is_rpc_read: bool) -> Query:
+    by_kind: dict[str, list[tuple[str, str]]] = {kind: [] for kind in (*_RESERVED_AT_ANY_LEVEL, "filter")}
+    first: dict[str, str | None] = {}
+    for name, value in pairs:
+        first.setdefault(name, value)
+        if value is None or name in _RESERVED:
+            continue
+        last = name.rpartition(".")[2]
+        by_kind[last if last in _RESERVED_AT_ANY_LEVEL else "filter"].append((name, value))
+    query = Query(canonical=_canonical(pairs))
+    for name, value in by_kind["order"]:
+        query.order.append((grammar.parse_tree_path(name)[0], grammar.parse_order(value)))
+    for name, value in pairs:
+        if value is not None and name.rpartition(".")[2] in ("and", "or") and name not in _RESERVED:
+            query.logic.append(grammar.parse_logic(name, value))
+    columns = first.get("columns")
+    if columns is not None:
+        query.columns = frozenset(grammar.parse_columns(columns, "columns"))
+    select = first.get("select")
+    query.select = grammar.parse_select("*" if select is None else select)
+    for name, value in by_kind["filter"]:
+        path, target = grammar.parse_tree_path(name)
+        condition = grammar.parse_condition(value, plain_allowed=is_rpc_read)
+        if condition is None:
+            query.params.append((target.name, value))
+        else:
+            query.filters.append((path, grammar.Filter(target, condition[1], condition[0])))
+        query.filter_keys.add(name)
+    on_conflict = first.get("on_conflict")
+    if on_conflict is not None:
+        query.on_conflict = grammar.parse_columns(on_conflict, "on_conflict")
+    query.ranges = _ranges(by_kind["limit"], by_kind["offset"])
+    return query
+
+
+def _canonical(pairs: list[tuple[str, str | None]]) -> str:
+    """The query string with its parameters sorted by name, for Content-Location."""
+    ordered = sorted(pairs, key=lambda pair: pair[0])
+    return "&".join(f"{_escape(name)}={_escape(value or '')}" for name, value in ordered)
+
+
+def _escape(text: str) -> str:
+    return quote_plus(text, safe="").replace("~", "%7E")
+
+
+def _ranges(limits: list[tuple[str, str]], offsets: list[tuple[str, str]]) -> dict[str, Range]:
+    ranges = {name: ALL.restricted(_integer(value)) for name, value in limits}
+    for name, value in offsets:
+        key = name.removesuffix("offset") + "limit"
+        offset = _integer(value) or 0
+        limited = ranges.get(key)
+        if limited is None:
+            ranges[key] = Range(offset, None)
+        else:
+            ranges[key] = Range(offset, offset + (limited.limit or 0) - 1)
+    return ranges
+
+
+def _integer(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else None

@@ -1,0 +1,230 @@
+"""The bearer token: who asks, and as which role.
+
+https://docs.postgrest.org/en/v14/references/auth.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jwt
+from jwt.algorithms import get_default_algorithms
+
+from infra.local.data_api import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.local.data_api.config import Config
+
+_SKEW_SECONDS = 30
+_CACHED_TOKENS = 1000
+_SYMMETRIC = ("HS256", "HS384", "HS512")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The role to become and the claims to show to the database."""
+
+    role: str
+    claims: dict[str, Any]
+    signed_in: bool
+
+
+class Authenticator:
+    """Verifies tokens against the configured secret, key or key set."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._keys = _read_keys(config)
+        self._algorithms = get_default_algorithms()
+        self._verified: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def identify(self, authorization: str | None) -> Identity:
+        """The identity behind an Authorization header; raise ApiError PGRST301, 302 or 303."""
+        scheme, _, token = (authorization or "").partition(" ")
+        claims: dict[str, Any] = {}
+        if scheme.lower() == "bearer":
+            claims = self._claims(token.strip())
+        role = _walk(claims, self._config.jwt_role_claim_key)
+        if not isinstance(role, str):
+            if self._config.db_anon_role is None:
+                raise errors.token_required()
+            role = self._config.db_anon_role
+        return Identity(role, {**claims, "role": role}, signed_in=bool(claims))
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        if not token:
+            raise errors.bad_token("Empty JWT is sent in Authorization header")
+        if self._config.jwt_secret is None:
+            raise errors.no_jwt_secret()
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._decode(token)
+            self._verified[token] = claims
+            if len(self._verified) > _CACHED_TOKENS:
+                self._verified.popitem(last=False)
+        _check_claims(claims, self._config.jwt_aud)
+        return claims
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        parts = token.split(".")
+        if len(parts) != 3:
+            raise errors.bad_token(f"Expected 3 parts in JWT; got {len(parts)}")
+        try:
+            header = json.loads(_unpadded(parts[0]))
+            signature = _unpadded(parts[2])
+        except ValueError:
+            raise errors.bad_token("JWT cryptographic operation failed") from None
+        if not isinstance(header, dict):
+            raise errors.bad_token("JWT cryptographic operation failed")
+        self._verify(header, f"{parts[0]}.{parts[1]}".encode(), signature)
+        try:
+            claims = json.loads(_unpadded(parts[1]))
+        except ValueError:
+            raise errors.bad_claims("Parsing claims failed") from None
+        if not isinstance(claims, dict):
+            raise errors.bad_claims("Parsing claims failed")
+        return claims
+
+    def _verify(self, header: dict[str, Any], message: bytes, signature: bytes) -> None:
+        wrong = "Wrong or unsupported encoding algorithm"
+        name = header.get("alg")
+        if name == "none":
+            raise errors.bad_token(wrong, "JWT is unsecured but expected 'alg' was not 'none'")
+        algorithm = self._algorithms.get(name) if isinstance(name, str) else None
+        if algorithm is None:
+            raise errors.bad_token("JWT cryptographic operation failed")
+        candidates = [key for key in self._keys if key.fits(header)]
+        for key in candidates:
+            try:
+                if algorithm.verify(message, algorithm.prepare_key(key.material), signature):
+                    return
+            except (jwt.InvalidKeyError, TypeError, ValueError, AttributeError):
+                continue
+        reason = "None of the keys was able to decode the JWT"
+        if not candidates:
+            reason = "No suitable key was found to decode the JWT"
+        raise errors.bad_token("No suitable key or wrong key type", reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A verification key; `family` is HS, RS, ES or Ed."""
+
+    family: str
+    material: Any
+    key_id: str | None = None
+    algorithm: str | None = None
+
+    def fits(self, header: dict[str, Any]) -> bool:
+        name = str(header.get("alg"))
+        family = "RS" if name.startswith("PS") else name[:2]
+        if family != self.family or self.algorithm not in (None, name):
+            return False
+        return self.key_id is None or header.get("kid") in (None, self.key_id)
+
+
+_FAMILIES = {"oct": "HS", "RSA": "RS", "EC": "ES", "OKP": "Ed"}
+
+
+def _read_keys(config: Config) -> list[_Key]:
+    """A plain secret, perhaps in base64, or a JWK, or a JWK set."""
+    secret = config.jwt_secret
+    if secret is None:
+        return []
+    try:
+        value = json.loads(secret)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return [_from_jwk(jwk) for jwk in value.get("keys", [value])]
+    material = secret.encode()
+    if config.jwt_secret_is_base64:
+        text = secret.strip().replace("_", "/").replace("-", "+").replace(".", "=")
+        material = base64.b64decode(text + "=" * (-len(text) % 4))
+    return [_Key("HS", material)]
+
+
+def _from_jwk(jwk: dict[str, Any]) -> _Key:
+    kind = str(jwk.get("kty"))
+    if kind == "oct":
+        material: Any = _unpadded(str(jwk["k"]))
+    else:
+        material = jwt.PyJWK(jwk, algorithm=jwk.get("alg")).key
+    return _Key(_FAMILIES[kind], material, jwk.get("kid"), jwk.get("alg"))
+
+
+def _unpadded(text: str) -> bytes:
+    """Decode base64url without padding; raise ValueError if it is none."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]*", text):
+        raise ValueError("not base64url")
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:
+        raise ValueError("not base64url") from error
+
+
+def _check_claims(claims: dict[str, Any], audience: str | None) -> None:
+    """Times with some skew, and the audience if one is configured."""
+    now = time.time()
+    for name in ("exp", "nbf", "iat"):
+        value = claims.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise errors.bad_claims(f"The JWT '{name}' claim must be a number")
+    aud = claims.get("aud")
+    if not (aud is None or isinstance(aud, str) or _is_text_list(aud)):
+        raise errors.bad_claims("The JWT 'aud' claim must be a string or an array of strings")
+    if claims.get("exp") is not None and now - _SKEW_SECONDS > claims["exp"]:
+        raise errors.bad_claims("JWT expired")
+    if claims.get("nbf") is not None and now + _SKEW_SECONDS < claims["nbf"]:
+        raise errors.bad_claims("JWT not yet valid")
+    if claims.get("iat") is not None and now + _SKEW_SECONDS < claims["iat"]:
+        raise errors.bad_claims("JWT issued at future")
+    if audience is not None and aud:
+        audiences = [aud] if isinstance(aud, str) else aud
+        if not any(re.fullmatch(audience, item) for item in audiences):
+            raise errors.bad_claims("JWT not in audience")
+
+
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_STEP = re.compile(r'\.([\w$@-]+)|\."([^"]*)"|\[(\d+)\]|\[\?\(@\s*(==|!=|\^==|==\^|\*==)\s*"([^"]*)"\)\]')
+
+
+def _walk(claims: Any, path: str) -> Any:
+    """The claim at a path such as `.app_metadata.role`, `."https://x/role"`, `.roles[0]` or `.roles[?(@ == "a")]`."""
+    for match in _STEP.finditer(path):
+        name, quoted, index, operator, operand = match.groups()
+        if operator is not None:
+            claims = _first_that(claims, operator, operand)
+        elif index is not None:
+            claims = claims[int(index)] if isinstance(claims, list) and int(index) < len(claims) else None
+        else:
+            claims = claims.get(name if name is not None else quoted) if isinstance(claims, dict) else None
+    return claims
+
+
+_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "==": str.__eq__,
+    "!=": str.__ne__,
+    "^==": str.startswith,
+    "==^": str.endswith,
+    "*==": str.__contains__,
+}
+
+
+def _first_that(items: Any, operator: str, operand: str) -> Any:
+    if not isinstance(items, list):
+        return None
+    test = _TESTS[operator]
+    return next((item for item in items if isinstance(item, str) and test(item, operand)), None)

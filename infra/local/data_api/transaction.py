@@ -1,0 +1,208 @@
+"""One request's transaction: settings, pre-request function, main statement, checks, end.
+
+https://docs.postgrest.org/en/v14/references/transactions.html
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from infra.local.data_api import errors
+from infra.local.data_api.database import Command, ConnectionLostError, StatementError
+from infra.local.data_api.plan import Delete, Update
+from infra.local.data_api.schema_cache import Name
+from infra.local.data_api.sql import Statement, explain_count_statement, main_statement, qualified, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from psycopg.pq.abc import PGresult
+
+    from infra.local.data_api.config import Config
+    from infra.local.data_api.database import Connection, Pool
+    from infra.local.data_api.plan import Plan
+    from infra.local.data_api.request import Request
+    from infra.local.data_api.tokens import Identity
+
+_COMMIT = Command("commit")
+_ROLLBACK = Command("rollback")
+# Deferred constraints must show in the answer also where nothing is to last.
+_CHECK_CONSTRAINTS = Command("set constraints all immediate")
+_ISOLATION = "default_transaction_isolation"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSet:
+    """What the main statement gave back."""
+
+    total: int | None = None
+    page_total: int = 0
+    location: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    headers: str | None = None
+    status: str | None = None
+    inserted: int | None = None
+
+
+class Executor:
+    """Runs plans on the pool. `roles` are the settings of the roles that can be impersonated."""
+
+    def __init__(self, pool: Pool, config: Config, roles: Mapping[str, Mapping[str, str]]) -> None:
+        self._pool = pool
+        self._config = config
+        self._roles = roles
+
+    async def run(self, plan: Plan, request: Request, identity: Identity) -> ResultSet:
+        """Execute a plan; raise ApiError for what the database or a check refuses."""
+        statements = [main_statement(plan, request, self._config.db_max_rows)]
+        reads = plan.mutation is None and plan.call is None
+        if reads and request.preferences.count in ("planned", "estimated"):
+            statements.append(explain_count_statement(plan))
+        opening = [self._begin(plan, identity), *self.settings(request, identity, plan)]
+        connection = await self._pool.acquire()
+        try:
+            if not _must_check(plan, request):
+                commands = [*opening, *statements, *self._ending(request)]
+                results = await self._run(connection, commands, identity)
+                return self._read(plan, request, results[len(opening) :])
+            results = await self._run(connection, [*opening, *statements], identity)
+            result_set = self._read(plan, request, results[len(opening) :])
+            try:
+                _check(plan, request, result_set)
+            except errors.ApiError:
+                await self._run(connection, [_ROLLBACK], identity)
+                raise
+            await self._run(connection, self._ending(request), identity)
+            return result_set
+        finally:
+            self._pool.release(connection)
+
+    async def fetch(self, request: Request, identity: Identity, statements: Sequence[Statement]) -> list[bytes | None]:
+        """The first column of the first row of each statement, read as this identity."""
+        opening = [Command("begin read only"), *self.settings(request, identity, None)]
+        connection = await self._pool.acquire()
+        try:
+            results = await self._run(connection, [*opening, *statements, _COMMIT], identity)
+        finally:
+            self._pool.release(connection)
+        return [result.get_value(0, 0) for result in results[len(opening) : -1]]
+
+    def _begin(self, plan: Plan, identity: Identity) -> Command:
+        of_call = plan.call.routine.isolation_level if plan.call else None
+        level = of_call or self._roles.get(identity.role, {}).get(_ISOLATION) or ""
+        level = level if level in ("serializable", "repeatable read") else "read committed"
+        return Command(f"begin isolation level {level} {'read only' if plan.reads_only else 'read write'}")
+
+    def settings(self, request: Request, identity: Identity, plan: Plan | None) -> list[Command | Statement]:
+        """The settings of the transaction, and the pre-request function."""
+        out = Statement()
+        path = ", ".join(quote(name) for name in (request.schema, *self._config.db_extra_search_path))
+        headers = dict(request.raw.headers)
+        cookies = _cookies(headers.pop("cookie", ""))
+        # The role's settings come before the role, so that what the login role may set needs no other grant.
+        pairs = [("search_path", path)]
+        pairs += [(k, v) for k, v in self._roles.get(identity.role, {}).items() if k != _ISOLATION]
+        pairs += [
+            ("role", identity.role),
+            ("request.jwt.claims", _to_json(identity.claims)),
+            ("request.method", request.method),
+            ("request.path", request.raw.path),
+            ("request.headers", _to_json(headers)),
+            ("request.cookies", _to_json(cookies)),
+        ]
+        if request.preferences.timezone is not None:
+            pairs.append(("timezone", request.preferences.timezone))
+        if plan and plan.call:
+            hoisted = set(self._config.db_hoisted_tx_settings) - {_ISOLATION}
+            pairs += [(k, v) for k, v in plan.call.routine.settings if k in hoisted]
+        pairs += self._config.app_settings.items()
+        out.text = "select " + ", ".join(
+            f"set_config({out.bind(name)}, {out.bind(value)}, true)" for name, value in pairs
+        )
+        if not self._config.db_pre_request:
+            return [out]
+        schema, _, function = self._config.db_pre_request.rpartition(".")
+        return [out, Command(f"select {qualified(Name(schema, function))}()")]
+
+    def _ending(self, request: Request) -> list[Command]:
+        tx = request.preferences.tx
+        if tx == "rollback" or (tx is None and self._config.rolls_back):
+            return [_CHECK_CONSTRAINTS, _ROLLBACK]
+        return [_COMMIT]
+
+    async def _run(
+        self, connection: Connection, commands: Sequence[Command | Statement], identity: Identity
+    ) -> list[PGresult]:
+        try:
+            return await connection.run(commands)
+        except StatementError as error:
+            if connection.in_transaction:
+                await connection.run([_ROLLBACK])
+            raise errors.from_postgres(
+                error.sqlstate, error.message, error.details, error.hint, signed_in=identity.signed_in
+            ) from None
+        except ConnectionLostError as error:
+            raise errors.client_error(str(error) or None) from None
+
+    def _read(self, plan: Plan, request: Request, results: list[PGresult]) -> ResultSet:
+        result_set = _read_row(plan, results[0])
+        count = request.preferences.count
+        if plan.mutation is not None or plan.call is not None or count not in ("planned", "estimated"):
+            return result_set
+        guess = json.loads(results[1].get_value(0, 0) or b"[]")[0]["Plan"]["Plan Rows"]
+        if count == "planned" or result_set.total is None:
+            return replace(result_set, total=guess)
+        limit = self._config.db_max_rows
+        if limit is None or result_set.total > limit:
+            return replace(result_set, total=max(result_set.total, guess))
+        return result_set
+
+
+def _must_check(plan: Plan, request: Request) -> bool:
+    """Whether the answer decides between commit and rollback."""
+    if request.action == "upsert" or plan.representation.media_type.is_singular:
+        return True
+    return request.preferences.is_strict and request.preferences.max_affected is not None
+
+
+def _check(plan: Plan, request: Request, result_set: ResultSet) -> None:
+    rows = result_set.page_total
+    if request.action == "upsert":
+        if rows != 1:
+            raise errors.put_mismatch()
+        return
+    if plan.representation.media_type.is_singular and rows != 1:
+        raise errors.not_singular(rows)
+    limit = request.preferences.max_affected
+    is_limited = plan.call is not None or isinstance(plan.mutation, Update | Delete)
+    if is_limited and request.preferences.is_strict and limit is not None and rows > limit:
+        raise errors.too_many_affected(rows)
+
+
+def _read_row(plan: Plan, result: PGresult) -> ResultSet:
+    if plan.representation.media_type.is_plan:
+        lines = [result.get_value(row, 0) or b"" for row in range(result.ntuples)]
+        return ResultSet(body=b"".join(line + b"\n" for line in lines))
+    if result.ntuples == 0:
+        return ResultSet(total=0 if plan.call else None)
+    total, page_total, location, body, headers, status, inserted = (result.get_value(0, column) for column in range(7))
+    return ResultSet(
+        total=int(total) if total is not None else None,
+        page_total=int(page_total or 0),
+        location=tuple((name, value) for name, value in json.loads(location or b"[]")),
+        body=body or b"",
+        headers=headers.decode() if headers is not None else None,
+        status=status.decode() if status is not None else None,
+        inserted=int(inserted) if inserted is not None else None,
+    )
+
+
+def _cookies(header: str) -> dict[str, str]:
+    pairs = (item.strip().partition("=") for item in header.split(";"))
+    return {name: value for name, _, value in pairs if name}
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
