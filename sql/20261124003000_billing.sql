@@ -20,6 +20,9 @@ create table public.subscription (
     is_auto_renew_enabled boolean not null default true,
     canceled_at timestamptz,
     cancellation_reason text,
+    past_due_since timestamptz,
+    trial_ends_at timestamptz,
+    ends_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint subscription_counters_not_negative check (
@@ -30,6 +33,9 @@ create table public.subscription (
 comment on table public.subscription is 'One row a user: plan, state, cycle, and what the cycle has used. Counters move only through the quota functions.';
 comment on column public.subscription.cycle_anchor is
     'Where monthly cycles are counted from, so that one begun on the 31st comes back to the 31st; null means cycle_start_date.';
+comment on column public.subscription.past_due_since is 'When a refused renewal was first seen; the plan stays for a grace period from then on.';
+comment on column public.subscription.ends_at is 'When the paid plan ends or ended, where that is known: cancelled, or not renewed.';
+create index subscription_past_due_idx on public.subscription (past_due_since) where past_due_since is not null;
 create index subscription_tier_id_idx on public.subscription (tier_id);
 create index subscription_status_id_idx on public.subscription (status_id);
 

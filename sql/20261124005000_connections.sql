@@ -144,6 +144,7 @@ create table public.social_account (
     avatar_url text,
     is_public boolean not null default false,
     disabled_by_plan_at timestamptz,
+    kept_by_user_at timestamptz,
     capabilities jsonb not null default '{}',
     meta jsonb not null default '{}',
     sync_lease_until timestamptz,
@@ -163,6 +164,7 @@ comment on table public.social_account is 'A channel, page or profile that a con
 comment on column public.social_account.platform_account_id is 'The platform''s own id of the account; with user and platform it makes reconnecting find the row again.';
 comment on column public.social_account.is_public is 'Maintained: not deleted, visibility public, and the owner''s profile is public.';
 comment on column public.social_account.disabled_by_plan_at is 'Set when a downgrade left more accounts than the plan allows; apart from what the user switched off.';
+comment on column public.social_account.kept_by_user_at is 'Set where the owner chose this account to stay on when the plan does not cover all.';
 comment on column public.social_account.capabilities is 'What the granted scopes allow for this account, for example {"read_content": true}.';
 comment on column public.social_account.meta is 'Platform-specific facts that sync needs, for example an uploads playlist. Never a secret.';
 comment on column public.social_account.sync_lease_until is 'A dispatcher or worker has this account until then.';
