@@ -10,9 +10,7 @@ from functions.billing import service
 from functions.core import settings
 from functions.core.app import SignedIn, create_app, lambda_handler
 
-settings.require(
-    settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.STRIPE_SECRET_KEY, settings.APP_URL
-)
+settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.STRIPE_SECRET_KEY, settings.APP_URL)
 
 app = create_app("Billing")
 

@@ -234,10 +234,11 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield name, str(value)
 
 
-def pages(path: str, fields: Mapping[str, Any], limit: int = 100) -> Iterator[Object]:
+def pages(path: str, fields: Mapping[str, Any] | None = None, limit: int = 100) -> Iterator[Object]:
+    """Every object of a listing, page by page."""
     after: str | None = None
     while True:
-        page = call("GET", path, {**fields, "limit": limit, "starting_after": after})
+        page = call("GET", path, {**(fields or {}), "limit": limit, "starting_after": after})
         data = page.get("data") or []
         yield from data
         if not page.get("has_more") or not data:

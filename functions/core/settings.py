@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from functions.core.errors import ConfigurationError
 
@@ -49,7 +49,7 @@ class Setting(Generic[T]):
             raise ConfigurationError(f"The setting {self.name} is not usable: {error}.") from None
 
 
-def require(*settings: Setting[object] | Setting[str]) -> None:
+def require(*settings: Setting[Any]) -> None:
     """Check at load time that all of `settings` can be read. Raises ConfigurationError naming every one that cannot."""
     problems = []
     for setting in settings:

@@ -178,7 +178,7 @@ def _subject(event_type: str, thing: dict[str, Any]) -> tuple[str | None, str]:
 
 
 def _is_signed(body: bytes, header: str) -> bool:
-    """Whether the body is Stripe's. A secret that was rolled in its store is fetched anew, but not for every intruder."""
+    """Whether the body is Stripe's. A secret rolled in its store is fetched anew, but not for every intruder."""
     setting = settings.STRIPE_WEBHOOK_SECRET
     if signature.is_valid(body, header, setting.value(), now=time.time()):
         return True

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from infra.local.upstream.provider import Provider
 from infra.local.upstream.providers.youtube import YouTube
+from infra.local.upstream.stripe.provider import Stripe
 
-PROVIDERS: tuple[type[Provider], ...] = (YouTube,)
+PROVIDERS: tuple[type[Provider], ...] = (YouTube, Stripe)

@@ -88,7 +88,8 @@ class Books:
         subscription = shapes.subscription({"customer": customer_id, **fields}, [], now)
         end = trial_end or now + period_seconds(prices[0][0])
         subscription["items"]["data"] = [
-            shapes.item(price, quantity, subscription["id"], now, end, now) for price, quantity in prices
+            shapes.item(price, quantity, subscription=subscription["id"], start=now, end=end, now=now)
+            for price, quantity in prices
         ]
         if trial_end:
             subscription |= {"status": "trialing", "trial_start": now, "trial_end": trial_end}
@@ -118,7 +119,9 @@ class Books:
         if difference > 0 and subscription["status"] in ("active", "past_due"):
             self.charge(self._invoice(subscription, "subscription_update", difference))
 
-    def cancel(self, subscription: Object, *, reason: str = "cancellation_requested", details: Object | None = None) -> None:
+    def cancel(
+        self, subscription: Object, *, reason: str = "cancellation_requested", details: Object | None = None
+    ) -> None:
         now = self.now(subscription["customer"])
         subscription["canceled_at"] = subscription["canceled_at"] or now
         subscription["ended_at"] = now

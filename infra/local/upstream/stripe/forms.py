@@ -122,6 +122,8 @@ class Params:
     def finish(self) -> None:
         """Refuse what is left over."""
         for key in self._values:
-            raise refuse(f"Received unknown parameter: {self._name(key)}", param=self._name(key), code="parameter_unknown")
+            raise refuse(
+                f"Received unknown parameter: {self._name(key)}", param=self._name(key), code="parameter_unknown"
+            )
         for inner in self._inner:
             inner.finish()

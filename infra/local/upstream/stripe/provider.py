@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from infra.local.upstream.messages import Request, Response, html_response, json_response, redirect
-from infra.local.upstream.provider import Provider, Route
+from infra.local.upstream.provider import Provider, Route, World
 from infra.local.upstream.stripe import shapes
 from infra.local.upstream.stripe.books import CARD_OF_PAYMENT_METHOD, CARDS, DAY_SECONDS, Books, period_seconds
 from infra.local.upstream.stripe.forms import Params, nested, refuse
@@ -39,10 +39,12 @@ class Stripe(Provider):
     name = "stripe"
     hosts = (API, CHECKOUT, PORTAL)
 
-    def reset(self) -> None:
-        if hasattr(self, "deliveries"):
-            self.deliveries.forget()
+    def __init__(self, world: World) -> None:
         self.deliveries = Deliveries()
+        super().__init__(world)
+
+    def reset(self) -> None:
+        self.deliveries.forget()
         self.endpoints: list[Endpoint] = []
         self.books = Books(self.clock.now, self._publish)
         self._replays: dict[str, tuple[str, Response]] = {}
@@ -60,7 +62,7 @@ class Stripe(Provider):
     # ------------------------------------------------------------------------------------------------ the frame
 
     def routes(self) -> Sequence[Route]:
-        api = {
+        api: dict[str, Handle] = {
             "POST /v1/customers": self.create_customer,
             "GET /v1/customers": self.list_customers,
             "GET /v1/customers/{id}": self.get_customer,
@@ -102,7 +104,7 @@ class Stripe(Provider):
             "GET /v1/test_helpers/test_clocks/{id}": self.getter("test_helpers.test_clock"),
             "POST /v1/test_helpers/test_clocks/{id}/advance": self.advance_test_clock,
         }
-        pages = {
+        pages: dict[str, Handle] = {
             f"GET {CHECKOUT} /c/pay/{{id}}": self.checkout_page,
             f"POST {CHECKOUT} /c/pay/{{id}}": self.checkout_page,
             f"GET {PORTAL} /p/session/{{id}}": self.portal_page,
@@ -167,11 +169,10 @@ class Stripe(Provider):
     def _replay(self, request: Request, key: str) -> Response:
         fingerprint, response = self._replays[key]
         if fingerprint != _fingerprint(request):
-            error = {
-                "type": "idempotency_error",
-                "message": "Keys for idempotent requests can only be used with the same parameters they were first used with.",
-            }
-            return json_response({"error": error}, 400)
+            message = (
+                "Keys for idempotent requests can only be used with the same parameters they were first used with."
+            )
+            return json_response({"error": {"type": "idempotency_error", "message": message}}, 400)
         return response.with_headers({"idempotent-replayed": "true"})
 
     def find(self, kind: str, identity: str) -> Object:
@@ -181,12 +182,14 @@ class Stripe(Provider):
         return found
 
     def getter(self, kind: str) -> Handle:
-        return lambda params, identity: copy.deepcopy(self.find(kind, identity))
+        return lambda _, identity: copy.deepcopy(self.find(kind, identity))
 
     def lister(self, kind: str, *filters: str) -> Handle:
         def listed(params: Params) -> Object:
             wanted = {name: value for name in filters if (value := params.text(name)) is not None}
-            found = [one for one in self.books.all(kind) if all(str(one.get(k)).lower() == v for k, v in wanted.items())]
+            found = [
+                one for one in self.books.all(kind) if all(str(one.get(k)).lower() == v for k, v in wanted.items())
+            ]
             return _page(params, found, f"/v1/{kind}s")
 
         return listed
@@ -228,7 +231,10 @@ class Stripe(Provider):
     def delete_customer(self, _: Params, identity: str) -> Object:
         found = self.find("customer", identity)
         for subscription in self.books.all("subscription"):
-            if subscription["customer"] == identity and subscription["status"] not in ("canceled", "incomplete_expired"):
+            if subscription["customer"] == identity and subscription["status"] not in (
+                "canceled",
+                "incomplete_expired",
+            ):
                 self.books.cancel(subscription)
         found["deleted"] = True
         self.books.emit("customer.deleted", found)
@@ -237,7 +243,13 @@ class Stripe(Provider):
     def attach_payment_method(self, params: Params, identity: str) -> Object:
         customer = self.find("customer", params.needed("customer"))
         self._use_card(customer, identity)
-        return {"id": identity, "object": "payment_method", "customer": customer["id"], "type": "card", "livemode": False}
+        return {
+            "id": identity,
+            "object": "payment_method",
+            "customer": customer["id"],
+            "type": "card",
+            "livemode": False,
+        }
 
     def _use_card(self, customer: Object, method: str) -> None:
         self.books.cards[customer["id"]] = CARD_OF_PAYMENT_METHOD.get(method, "ok")
@@ -348,20 +360,22 @@ class Stripe(Provider):
             "ui_mode": params.text("ui_mode") or "hosted_page",
             "url": f"{request.base_url}/{CHECKOUT}/c/pay/{identity}",
         }
-        params.plain("allow_promotion_codes", "automatic_tax", "billing_address_collection", "locale", "customer_update")
+        params.plain(
+            "allow_promotion_codes", "automatic_tax", "billing_address_collection", "locale", "customer_update"
+        )
         self._orders[identity] = (lines, data.texts("metadata"), data.integer("trial_period_days"))
         return self.books.add(made)
 
     def expire_checkout(self, _: Params, identity: str) -> Object:
         session = self.find("checkout.session", identity)
         if session["status"] != "open":
-            raise refuse("Only Checkout Sessions with a status in [\"open\"] can be expired.")
+            raise refuse('Only Checkout Sessions with a status in ["open"] can be expired.')
         session |= {"status": "expired", "url": None}
         self.books.emit("checkout.session.expired", session)
         return session
 
     def checkout_page(self, request: Request, identity: str) -> Response:
-        """Pays at once and goes back, as the simulators' sign-in pages approve at once. `?card=` chooses what happens."""
+        """Pays at once and goes back, as the simulators' sign-in pages approve at once. `?card=` chooses the card."""
         session = self.find("checkout.session", identity)
         card = request.query.get("card") or request.form().get("card") or "ok"
         if session["status"] == "expired" or self.books.now(session["customer"]) > session["expires_at"]:
@@ -514,7 +528,12 @@ class Stripe(Provider):
             changes["default_payment_method"] = method
         params.plain("proration_behavior", "payment_behavior", "proration_date", "billing_cycle_anchor")
         items = [
-            {"id": one.text("id"), "price": one.text("price"), "quantity": one.integer("quantity"), "deleted": one.flag("deleted")}
+            {
+                "id": one.text("id"),
+                "price": one.text("price"),
+                "quantity": one.integer("quantity"),
+                "deleted": one.flag("deleted"),
+            }
             for one in params.objects("items")
         ]
         details = params.object("cancellation_details").plain(*CANCEL_FIELDS)
@@ -561,7 +580,7 @@ class Stripe(Provider):
             start, end = first["current_period_start"], first["current_period_end"]
             if place is not None and period_seconds(price) != period_seconds(items[place]["price"]):
                 start, end = now, now + period_seconds(price)  # another interval begins anew
-            made = shapes.item(price, one["quantity"], subscription["id"], start, end, now)
+            made = shapes.item(price, one["quantity"], subscription=subscription["id"], start=start, end=end, now=now)
             if place is None:
                 items.append(made)
             else:

@@ -67,7 +67,7 @@ def price(fields: Object, now: int) -> Object:
     }
 
 
-def item(price_object: Object, quantity: int | None, subscription: str, start: int, end: int, now: int) -> Object:
+def item(price_object: Object, quantity: int | None, *, subscription: str, start: int, end: int, now: int) -> Object:
     metered = price_object["recurring"]["usage_type"] == "metered"
     return {
         "id": new_id("si"),
@@ -139,7 +139,9 @@ def invoice(subscription_object: Object, reason: str, amount: int, now: int) -> 
         "currency": "usd",
         "customer": subscription_object["customer"],
         "hosted_invoice_url": f"https://invoice.stripe.com/i/{identity}",
-        "lines": listing([_line(one, identity) for one in subscription_object["items"]["data"]], f"/v1/invoices/{identity}/lines"),
+        "lines": listing(
+            [_line(one, identity) for one in subscription_object["items"]["data"]], f"/v1/invoices/{identity}/lines"
+        ),
         "livemode": False,
         "metadata": {},
         "next_payment_attempt": None,
@@ -155,7 +157,12 @@ def invoice(subscription_object: Object, reason: str, amount: int, now: int) -> 
         "period_start": first["current_period_start"],
         "period_end": first["current_period_start"],
         "status": "draft",
-        "status_transitions": {"finalized_at": None, "marked_uncollectible_at": None, "paid_at": None, "voided_at": None},
+        "status_transitions": {
+            "finalized_at": None,
+            "marked_uncollectible_at": None,
+            "paid_at": None,
+            "voided_at": None,
+        },
         "subtotal": amount,
         "total": amount,
     }

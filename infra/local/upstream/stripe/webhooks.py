@@ -6,8 +6,8 @@ They run in threads, because the functions that receive them call the simulator 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import heapq
+import hmac
 import json
 import random
 import threading
