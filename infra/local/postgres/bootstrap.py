@@ -38,6 +38,7 @@ def bootstrap_database(connection: psycopg.Connection[Any], generation: Generati
             _run(connection, "legacy_privileges")
         _run(connection, "auth")
         _run(connection, "vault")
+        _run(connection, "api")
 
 
 def is_bootstrapped(connection: psycopg.Connection[Any]) -> bool:

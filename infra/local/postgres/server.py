@@ -123,13 +123,12 @@ class EmbeddedServer(Server):
         *,
         port: int = 0,
         binaries: Path | None = None,
-        durable: bool = False,
         extra: tuple[str, ...] = (),
     ) -> "EmbeddedServer":
         """Start a server on `folder`/data (made if absent) at 127.0.0.1:`port` (0: a free one); wait until it answers.
 
-        `durable` keeps fsync on, for data that should outlive a crash of the machine; a killed server loses nothing
-        either way. `extra` are further settings, as "name=value". StackError when the server does not come up.
+        Commits survive the end of any process, not a crash of the machine (fsync is off). `extra` are further
+        settings, as "name=value". StackError when the server does not come up.
         """
         programs = binaries or wheel_binaries()
         if binaries:
@@ -139,7 +138,7 @@ class EmbeddedServer(Server):
         if not (data / "PG_VERSION").exists():
             _initialise(programs, data, account)
         chosen = port or free_port()
-        process = _launch(programs, data, port=chosen, account=account, durable=durable, extra=extra)
+        process = _launch(programs, data, port=chosen, account=account, extra=extra)
         leash.shared().hold(process.pid, signal.SIGINT)
         server = cls(host="127.0.0.1", port=chosen, process=process, folder=data)
         try:
@@ -222,13 +221,12 @@ def _initialise(programs: Path, data: Path, account: Account | None) -> None:
 
 
 def _launch(
-    programs: Path, data: Path, *, port: int, account: Account | None, durable: bool, extra: tuple[str, ...]
+    programs: Path, data: Path, *, port: int, account: Account | None, extra: tuple[str, ...]
 ) -> "subprocess.Popen[bytes]":
-    safe = "on" if durable else "off"
     settings = [
         f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200",
         "shared_buffers=128MB", "timezone=UTC", "log_timezone=UTC", "jit=off", "log_min_messages=warning",
-        "log_min_error_statement=panic", f"fsync={safe}", f"full_page_writes={safe}", *extra,
+        "log_min_error_statement=panic", "fsync=off", "full_page_writes=off", *extra,
     ]  # fmt: skip
     arguments = [argument for setting in settings for argument in ("-c", setting)]
     with (data.parent / f"{data.name}.log").open("ab") as log:

@@ -32,7 +32,7 @@ def serve(
     """Serve the HTTP API and fire schedules."""
     service = read_service()
     queues = _queues(service)
-    os.environ.update(queues.variables())
+    queues.create_when_ready()
     invoker = Invoker()
     if clock:
         Clock(service, invoker).start()
@@ -45,7 +45,7 @@ def work(queue: Annotated[list[str] | None, typer.Option(help="only these; all b
     """Deliver messages to the functions, until ended."""
     service = read_service()
     queues = _queues(service)
-    os.environ.update(queues.variables())
+    queues.create_when_ready()
     names: Sequence[str] = queue or list(queues.sources)
     # Daemon threads: whoever ends this process ends the handlers in it, as Lambda may end an environment any time.
     threads = [threading.Thread(target=queues.poll, args=(name, call_handler), daemon=True) for name in names]
@@ -56,8 +56,10 @@ def work(queue: Annotated[list[str] | None, typer.Option(help="only these; all b
 
 
 def _queues(service: Service) -> Queues:
+    endpoint_url = os.environ["AWS_ENDPOINT_URL"]
+    os.environ.update(service.queue_urls(endpoint_url))
     override = os.environ.get("LOCAL_VISIBILITY_SECONDS")
-    return Queues(service, os.environ["AWS_ENDPOINT_URL"], int(override) if override else None)
+    return Queues(service, endpoint_url, int(override) if override else None)
 
 
 if __name__ == "__main__":

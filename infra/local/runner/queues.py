@@ -21,9 +21,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local.runner.events import ACCOUNT, REGION, queue_arn, sqs_event
+from infra.local.runner.events import REGION, queue_arn, sqs_event
 from infra.local.runner.invoke import FunctionError, Invoker
-from infra.local.runner.service import Function, Queue, QueueSource, Service
+from infra.local.runner.service import Function, Queue, QueueSource, Service, queue_url
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("streamvibe.runner")
 POLL_SECONDS = 1
+READY_SECONDS = 30.0
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 
@@ -62,17 +63,23 @@ class Queues:
         )
 
     def url(self, name: str) -> str:
-        return f"{self.endpoint_url}/{ACCOUNT}/{name}"
-
-    def variables(self) -> dict[str, str]:
-        """Environment variables of serverless.yml that hold a queue's URL."""
-        references = self.service.queue_variables.items()
-        return {variable: self.url(self.service.queues[logical_id].name) for variable, logical_id in references}
+        return queue_url(self.endpoint_url, name)
 
     def create(self) -> None:
         """Make every queue; those that are there already stay as they are."""
         for queue in sorted(self.service.queues.values(), key=lambda queue: queue.dead_letter_queue is not None):
             self.client.create_queue(QueueName=queue.name, Attributes=self._attributes(queue))
+
+    def create_when_ready(self) -> None:
+        """`create`, as soon as SQS answers."""
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                return self.create()
+            except (BotoCoreError, ClientError):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def depths(self) -> dict[str, dict[str, int]]:
         """How many messages are visible and in flight, for every queue."""

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from infra.local.problems import StackError
+from infra.local.runner.events import ACCOUNT
 
 SERVERLESS = Path(__file__).parents[3] / "serverless.yml"
 DEFAULT_TIMEOUT_SECONDS = 6.0
@@ -93,6 +94,11 @@ class Service:
     queue_variables: Mapping[str, str]
     cors: Cors | None
 
+    def queue_urls(self, endpoint_url: str) -> dict[str, str]:
+        """Values for the environment variables that hold a queue's URL."""
+        references = self.queue_variables.items()
+        return {variable: queue_url(endpoint_url, self.queues[target].name) for variable, target in references}
+
     def queue_sources(self) -> Iterator[tuple[Function, QueueSource, Queue]]:
         """Every queue that feeds a function."""
         for function in self.functions.values():
@@ -118,6 +124,11 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
 
 
 _Loader.add_multi_constructor("!", _short_form)
+
+
+def queue_url(endpoint_url: str, name: str) -> str:
+    """Where SQS serves the queue `name`."""
+    return f"{endpoint_url.rstrip('/')}/{ACCOUNT}/{name}"
 
 
 def read_service(path: Path = SERVERLESS) -> Service:
