@@ -1,57 +1,72 @@
-"""Every provider by its slug. The only module that imports provider modules; each of them is one line here.
+"""Every provider by its slug. The only module that imports provider modules.
 
-A provider is imported when it is asked for, so that a worker pays at its cold start for no more than it uses.
+Each kind is imported when it is first asked for, so that a sync worker does not load AI providers. To add a provider,
+import its module and name its SPEC in the mapping of its kind.
 """
 
 from __future__ import annotations
 
 import functools
-from importlib import import_module
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol, TypeVar
 
 from functions.connectors.spec import AIProviderSpec, PlatformSpec, SearchEngineSpec
 from functions.core.errors import NotFoundError
 
-# slug -> module below functions.connectors, which holds SPEC.
-PLATFORMS = {
-    "youtube": "social.youtube",
-}
-AI_PROVIDERS = {
-    "openai": "ai.openai",
-    "anthropic": "ai.anthropic",
-    "google": "ai.google",
-    "local": "ai.local",
-}
-SEARCH_ENGINES = {
-    "google": "search.google",
-    "bing": "search.bing",
-    "yandex": "search.yandex",
-    "indexnow": "search.indexnow",
-}
+
+class _Named(Protocol):
+    @property
+    def slug(self) -> str: ...
+
+
+S = TypeVar("S", bound=_Named)
 
 
 @functools.cache
+def platforms() -> Mapping[str, PlatformSpec]:
+    """All social platforms."""
+    from functions.connectors.social import youtube
+
+    return _by_slug(youtube.SPEC)
+
+
+@functools.cache
+def ai_providers() -> Mapping[str, AIProviderSpec]:
+    """All AI providers."""
+    from functions.connectors.ai import anthropic, google, local, openai
+
+    return _by_slug(openai.SPEC, anthropic.SPEC, google.SPEC, local.SPEC)
+
+
+@functools.cache
+def search_engines() -> Mapping[str, SearchEngineSpec]:
+    """All search engines."""
+    from functions.connectors.search import bing, google, indexnow, yandex
+
+    return _by_slug(google.SPEC, bing.SPEC, yandex.SPEC, indexnow.SPEC)
+
+
 def platform(slug: str) -> PlatformSpec:
     """The platform named `slug`. Raises NotFoundError."""
-    spec: PlatformSpec = _spec(PLATFORMS, slug, "platform")
-    return spec
+    return _find(platforms(), slug, "platform")
 
 
-@functools.cache
 def ai_provider(slug: str) -> AIProviderSpec:
     """The AI provider named `slug`. Raises NotFoundError."""
-    spec: AIProviderSpec = _spec(AI_PROVIDERS, slug, "AI provider")
-    return spec
+    return _find(ai_providers(), slug, "AI provider")
 
 
-@functools.cache
 def search_engine(slug: str) -> SearchEngineSpec:
     """The search engine named `slug`. Raises NotFoundError."""
-    spec: SearchEngineSpec = _spec(SEARCH_ENGINES, slug, "search engine")
-    return spec
+    return _find(search_engines(), slug, "search engine")
 
 
-def _spec(known: dict[str, str], slug: str, kind: str) -> Any:
+def _by_slug(*specs: S) -> Mapping[str, S]:
+    return MappingProxyType({spec.slug: spec for spec in specs})
+
+
+def _find(known: Mapping[str, S], slug: str, kind: str) -> S:
     if slug not in known:
         raise NotFoundError(f"There is no {kind} of this name.", code=f"unknown_{kind.lower().replace(' ', '_')}")
-    return import_module(f"functions.connectors.{known[slug]}").SPEC
+    return known[slug]

@@ -57,7 +57,8 @@ class OAuthSpec:
     `required_scopes` must be granted, or the connection is useless; `optional_scopes` maps further ones to what the
     connection cannot do without them. `exchange_steps` are requests that turn the first token into the one to keep
     (short-lived to long-lived); `refresh` builds the refresh request from the stored token, None where the platform
-    has no refresh at all; `refresh_after_seconds` is the age before which it refuses to. `issuer` is checked against
+    has no refresh at all; `refresh_needs_refresh_token` is False where the access token renews itself;
+    `refresh_after_seconds` is the age before which it refuses to. `issuer` is checked against
     the redirect's `iss` (RFC 9207) where one is sent.
     """
 
@@ -76,6 +77,7 @@ class OAuthSpec:
     read_token: Callable[[Any], Token | None] | None = None
     exchange_steps: tuple[Callable[[Secrets, Token], Request], ...] = ()
     refresh: Callable[[Secrets, Token], Request] | None = None
+    refresh_needs_refresh_token: bool = True
     refresh_ahead_seconds: int = 600
     refresh_after_seconds: int = 0
     revoke: Callable[[Secrets, Token], Request] | None = None
@@ -111,6 +113,25 @@ class AccountRecord:
     access_token: str | None = field(default=None, repr=False)
     sync_hint: Mapping[str, str] = field(default_factory=dict)
     """What the pages need to know (YouTube: the uploads playlist); handed to `fetch_page` with the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Who granted, and the accounts that the grant opens. The same `platform_user_id` again is a reconnection."""
+
+    platform_user_id: str | None
+    username: str | None
+    display_name: str | None
+    avatar_url: str | None
+    accounts: tuple[AccountRecord, ...]
+
+    @classmethod
+    def of_single(cls, accounts: tuple[AccountRecord, ...]) -> Profile:
+        """For platforms where a grant is for one account, which is also who granted."""
+        if not accounts:
+            return cls(None, None, None, None, ())
+        only = accounts[0]
+        return cls(only.platform_account_id, only.username, only.account_name, only.avatar_url, accounts[:1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +174,8 @@ class Page:
 class PlatformSpec:
     """A social platform: its OAuth, its errors, and how its accounts and pages are read.
 
-    `sign` adds the access token to a request. `fetch_accounts` lists every account of a grant; `fetch_page` reads one
-    page of an account from a cursor (None: the first). Both only build requests and parse answers; `Api` does the rest.
+    `sign` adds the access token to a request. `fetch_profile` reads a grant's accounts; `fetch_page` reads one page
+    of an account from a cursor (None: the first). Both only build requests and parse answers; `Api` does the rest.
     `check` reads the platform's error envelope: GrantRevokedError for a dead token, UpstreamUnavailableError for
     limits and outages, UpstreamRefusedError otherwise.
     """
@@ -163,7 +184,7 @@ class PlatformSpec:
     display_name: str
     oauth: OAuthSpec
     sign: Callable[[Request, str], Request]
-    fetch_accounts: Callable[[Api], tuple[AccountRecord, ...]]
+    fetch_profile: Callable[[Api], Profile]
     fetch_page: Callable[[Api, AccountRecord, str | None], Page]
     check: Check = check_status
 

@@ -18,6 +18,7 @@ StreamVibeError                  code internal_error, 500
  └─ UpstreamError                upstream_error, 502       a platform, engine or provider answered badly
      ├─ UpstreamUnavailableError upstream_unavailable, 503 it is down, too slow, or asks to come back later
      ├─ UpstreamRefusedError     upstream_refused, 502     it says no, and will say so again
+     │   └─ TokenRejectedError   token_rejected, 502       it does not take the access token: refresh it
      └─ GrantRevokedError        grant_revoked, 409        the user's consent is gone: connect again
 
 The HTTP face (`core.app`) turns them into RFC 9457 problem documents; queue workers read `retryable`. A message is
@@ -199,6 +200,11 @@ class UpstreamRefusedError(UpstreamError):
     code = "upstream_refused"
     title = "Another service refused the request"
     retryable = False
+
+
+class TokenRejectedError(UpstreamRefusedError):
+    code = "token_rejected"
+    title = "Another service did not accept our access token"
 
 
 class GrantRevokedError(UpstreamError):
