@@ -78,6 +78,7 @@ create table public.content_item (
     missing_count integer not null default 0,
     locally_edited_fields text[] not null default '{}',
     upstream jsonb not null default '{}',
+    upstream_changed_at timestamptz,
     media jsonb not null default '[]',
     is_public boolean not null default false,
     created_at timestamptz not null default now(),
@@ -100,7 +101,8 @@ comment on column public.content_item.upstream_deleted_at is 'Gone on the platfo
 comment on column public.content_item.missing_since is 'First definite answer that the item is gone; a second one sets upstream_deleted_at.';
 comment on column public.content_item.missing_count is 'Definite answers in a row that the item is gone.';
 comment on column public.content_item.locally_edited_fields is 'Fields that the user changed here; sync keeps what upstream says in `upstream` instead of overwriting.';
-comment on column public.content_item.upstream is 'Last values that the platform sent for the editable fields.';
+comment on column public.content_item.upstream is 'Last values that the platform sent for the locally edited fields.';
+comment on column public.content_item.upstream_changed_at is 'When the platform last changed a field that had been edited here; its value is in `upstream` and the history.';
 comment on column public.content_item.media is 'Pictures and videos of the item in order: [{type, url, width, height}].';
 comment on column public.content_item.is_public is 'Maintained: not deleted here or upstream, visibility public, and the account is public.';
 create index content_item_newest_idx on public.content_item (social_account_id, published_at desc) include (is_public);
@@ -187,6 +189,15 @@ begin
             ) as f (name)
             order by f.name
         );
+        -- What the platform had said is kept, so that sync can tell a change there from the edit here.
+        new.upstream := (
+            select coalesce(jsonb_object_agg(f.key, f.value), '{}')
+            from jsonb_each(jsonb_build_object(
+                'title', old.title, 'description', old.description, 'tags', to_jsonb(old.tags), 'hashtags', to_jsonb(old.hashtags),
+                'category', old.category, 'language', old.language, 'visibility', old.visibility
+            )) as f
+            where f.key = any(new.locally_edited_fields) and f.key <> all(old.locally_edited_fields)
+        ) || old.upstream;
     end if;
     return new;
 end;
