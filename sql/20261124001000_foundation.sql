@@ -365,6 +365,8 @@ create table public.ai_model (
     max_context_tokens integer,
     input_cost_per_1k_tokens numeric,
     output_cost_per_1k_tokens numeric,
+    required_tier_id uuid references public.subscription_tier (id) on delete restrict,
+    sort_order integer not null default 0,
     is_active boolean not null default true,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -375,6 +377,9 @@ create table public.ai_model (
     constraint ai_model_context_positive check (max_context_tokens > 0)
 );
 comment on table public.ai_model is 'Models with their prices in US dollars per 1,000 tokens; an unknown price is null, never guessed.';
+comment on column public.ai_model.required_tier_id is 'The smallest plan that may use it; null is every plan.';
+comment on column public.ai_model.sort_order is 'The first permitted active model of a provider is its default.';
+create index ai_model_required_tier_id_idx on public.ai_model (required_tier_id);
 create trigger set_updated_at before update on public.ai_model
 for each row when (new.updated_at is not distinct from old.updated_at) execute function private.set_updated_at();
 alter table public.ai_model enable row level security;
