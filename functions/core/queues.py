@@ -1,0 +1,74 @@
+"""SQS, both ends: handing work over, and working through a batch so that one bad message spoils no other.
+
+Docs: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html. Messages are small JSON objects that
+name rows; they never hold a secret. A message may come twice: whoever works on it lets the database decide.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from functions.core import settings
+from functions.core.errors import StreamVibeError
+from functions.core.observability import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+MESSAGES_PER_CALL = 10  # SQS takes no more
+
+
+@functools.cache
+def _client() -> SQSClient:
+    import boto3  # noqa: PLC0415 - costs a cold start more than all else; most calls send nothing
+
+    return boto3.client("sqs", endpoint_url=settings.AWS_ENDPOINT_URL.value() or None)
+
+
+def send(queue_url: str, bodies: Sequence[dict[str, Any]]) -> int:
+    """Hand `bodies` over, ten at a time; how many were taken. What is not taken must be found again by its lease."""
+    taken = 0
+    for start in range(0, len(bodies), MESSAGES_PER_CALL):
+        batch = bodies[start : start + MESSAGES_PER_CALL]
+        entries = [{"Id": str(number), "MessageBody": json.dumps(body)} for number, body in enumerate(batch)]
+        answer = _client().send_message_batch(QueueUrl=queue_url, Entries=entries)  # type: ignore[arg-type]
+        taken += len(answer.get("Successful", []))
+        if failed := answer.get("Failed"):
+            logger.warning("messages were not taken", extra={"count": len(failed)})
+    return taken
+
+
+def work_through(event: dict[str, Any], work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Call `work` with each message's object; the partial batch response names those to deliver again.
+
+    A message that is no JSON object, and an error that says it is pointless to repeat, are logged and let go: the
+    database holds what became of the work.
+    """
+    failures = []
+    for record in event.get("Records", []):
+        body = _object(record.get("body"))
+        if body is None:
+            logger.error("message is not a JSON object", extra={"message_id": record.get("messageId")})
+            continue
+        try:
+            work(body)
+        except StreamVibeError as error:
+            logger.warning("work failed", extra={"code": error.problem_code, "retryable": error.retryable})
+            if error.retryable:
+                failures.append(record["messageId"])
+        except Exception as error:  # noqa: BLE001 - the other messages of the batch must not suffer
+            # The traceback may quote values; the type is enough to find the fault.
+            logger.error("unexpected error", extra={"error_type": type(error).__name__})
+            failures.append(record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failures]}
+
+
+def _object(text: Any) -> dict[str, Any] | None:
+    try:
+        body = json.loads(text)
+    except (ValueError, TypeError):
+        return None
+    return body if isinstance(body, dict) else None
