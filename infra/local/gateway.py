@@ -34,7 +34,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 OPEN_PATHS = ("/auth/v1/.well-known/", "/auth/v1/verify", "/auth/v1/callback", "/auth/v1/authorize", "/auth/v1/sso/")
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"}
-    | {"upgrade", "host", "apikey"}
+    | {"upgrade", "host", "apikey", "date", "server"}
 )
 DATA_API_TIMEOUT_SECONDS = 60.0
 

@@ -58,7 +58,7 @@ class Authenticator:
             if self._config.db_anon_role is None:
                 raise errors.token_required()
             role = self._config.db_anon_role
-        return Identity(role, {**claims, "role": role}, signed_in=bool(claims))
+        return Identity(role, {**claims, "role": role}, signed_in=role != self._config.db_anon_role)
 
     def _claims(self, token: str) -> dict[str, Any]:
         if not token:
