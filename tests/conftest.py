@@ -9,6 +9,7 @@ import pytest
 
 from infra.local.postgres import EmbeddedServer, Generation
 from infra.local.postgres.binaries import SYSTEM_15
+from infra.local.stack import Stack
 from tests.databases import Database, DatabaseFactory
 
 REPOSITORY = Path(__file__).parents[1]
@@ -96,6 +97,20 @@ def new_database(databases: DatabaseFactory) -> Iterator[Callable[[], Database]]
     yield make
     for fresh in made:
         databases.drop(fresh)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole local stack on free ports; schedules are fired by hand (`/_local/invoke/...`)."""
+    with Stack.temporary() as running:
+        yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the stack share one: they go to the same test process."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("stack"))
 
 
 @pytest.fixture(scope="session")

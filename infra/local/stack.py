@@ -147,12 +147,13 @@ class Stack:
 
     def _child(self, name: str, command: list[str], port: int | None, settings: dict[str, str] | None = None) -> Child:
         log = self.folder / "logs" / f"{name}.log"
-        values = {**(self._environment() if settings is None or name == "gateway" else environment.inherited())}
+        values = {**(self.child_environment() if settings is None or name == "gateway" else environment.inherited())}
         child = Child(name.replace("_", " "), command, {**values, **(settings or {})}, log, port)
         self.children[name] = child
         return child
 
-    def _environment(self) -> dict[str, str]:
+    def child_environment(self) -> dict[str, str]:
+        """The environment of a function of this stack, for a script that stands beside it."""
         local = {"LOCAL_VISIBILITY_SECONDS": VISIBILITY_SECONDS, "PYTHONUNBUFFERED": "1"}
         return {**environment.inherited(), **self.env, **local}
 
