@@ -137,7 +137,6 @@ class DataApi:
         raw = await _read(scope, receive)
         started = time.perf_counter()
         response = await self.answer(raw)
-        response.headers += cors_headers(raw, self.config)
         log.debug("%s %s %d %.1f ms", raw.method, raw.path, response.status, _milliseconds(started))
         await _send(response, send, headers_only=raw.method == "HEAD")
 
@@ -154,16 +153,19 @@ class DataApi:
 
     async def answer(self, raw: RawRequest) -> Response:
         """The answer to any request; never raises."""
-        preflighted = preflight(raw)
+        config = self.loaded.config if self.loaded else self.config
+        preflighted = preflight(raw, config)
         if preflighted is not None:
             return preflighted
         try:
-            return await self._answer(raw)
+            response = await self._answer(raw)
         except errors.ApiError as error:
-            return respond_error(error)
+            response = respond_error(error)
         except Exception:
             log.exception("A request failed: %s %s", raw.method, raw.path)
-            return respond_error(errors.internal())
+            response = respond_error(errors.internal())
+        response.headers += cors_headers(raw, config)
+        return response
 
     async def _answer(self, raw: RawRequest) -> Response:
         loaded, executor = self.loaded, self._executor
@@ -176,7 +178,7 @@ class DataApi:
         if request.action == "relation-info":
             return _relation_info(request, loaded)
         if request.action == "inspect":
-            return respond_root(request)
+            return await respond_root(request, identity, loaded, executor)
         plan = plan_request(request, loaded.config, loaded.cache)
         if request.action == "call-info":
             writes = plan.call is not None and plan.call.routine.may_write
@@ -217,8 +219,13 @@ async def _read(scope: Message, receive: Receive) -> RawRequest:
 
 
 async def _send(response: Response, send: Send, *, headers_only: bool) -> None:
-    headers = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in response.headers]
+    # A header that SQL has set must not smuggle in others.
+    headers = [
+        (name.encode("ascii", "replace"), value.replace("\r", " ").replace("\n", " ").encode())
+        for name, value in response.headers
+    ]
     if response.status != 204 and not headers_only:
         headers.append((b"Content-Length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    status = response.status if 200 <= response.status <= 599 else 500
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if headers_only else response.body})

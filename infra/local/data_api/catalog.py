@@ -248,6 +248,9 @@ from (
 ) h
 """
 
+# Fails where a schema does not exist.
+CHECK_SCHEMAS = "select count(quote_ident(s)::regnamespace) from unnest($1::text[]) s"
+
 TIMEZONES = "select jsonb_agg(name) from pg_timezone_names"
 
 # Settings of the roles that the login role may become, and their isolation levels. A superuser's setting is applied

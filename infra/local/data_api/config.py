@@ -6,6 +6,7 @@ https://docs.postgrest.org/en/v14/references/configuration.html
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
 
 def from_settings(given: Mapping[str, str]) -> Config:
     """Read settings named as in the environment without the prefix, e.g. DB_SCHEMAS."""
+    given = {name: _from_file(name, value) for name, value in given.items()}
     reader = _Reader(given)
     uri = given.get("DB_URI", "")
     if not uri:
@@ -133,6 +135,16 @@ def from_settings(given: Mapping[str, str]) -> Config:
     if config.admin_server_port is not None and config.admin_server_port == config.server_port != 0:
         raise ConfigError("PGRST_ADMIN_SERVER_PORT and PGRST_SERVER_PORT must differ.")
     return config
+
+
+def _from_file(name: str, value: str) -> str:
+    """`@path` stands for what the file holds."""
+    if name not in ("DB_URI", "JWT_SECRET") or not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text().rstrip("\n")
+    except OSError as error:
+        raise ConfigError(f"PGRST_{name} names a file that cannot be read: {error.strerror}.") from error
 
 
 @dataclass

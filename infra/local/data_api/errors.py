@@ -249,7 +249,7 @@ def bad_claims(message: str) -> ApiError:
 
 
 def no_connection(details: str | None) -> ApiError:
-    return ApiError(503, "PGRST000", "Database connection error. Retrying the connection.", details=details)
+    return ApiError(503, "PGRST000", "Database connection error", details=details)
 
 
 def client_error(details: str | None) -> ApiError:

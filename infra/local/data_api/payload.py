@@ -41,7 +41,7 @@ def read_payload(body: bytes, content_type: MediaType, *, is_call: bool, columns
             pairs = [(name, value or "") for name, value in parse_pairs(body.decode("utf-8", "replace"))]
             if is_call:
                 return Payload(b"", frozenset(name for name, _ in pairs), pairs)
-            return _encoded(dict(reversed(pairs)))
+            return _encoded(dict(pairs))
         case name if is_call and name in _RAW_TYPES:
             return Payload(body, frozenset())
     raise errors.bad_body(f"Content-Type not acceptable: {content_type.mime}")
@@ -49,7 +49,7 @@ def read_payload(body: bytes, content_type: MediaType, *, is_call: bool, columns
 
 def _from_json(body: bytes) -> Payload:
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise errors.bad_body("Empty or invalid json") from None
     if isinstance(value, dict):
@@ -57,6 +57,10 @@ def _from_json(body: bytes) -> Payload:
     if not isinstance(value, list) or not value:  # anything else inserts nothing
         return Payload(b"[]", frozenset())
     return Payload(body, _keys(value, "All object keys must match"))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _keys(rows: list[Any], complaint: str) -> frozenset[str]:
@@ -71,7 +75,6 @@ def _keys(rows: list[Any], complaint: str) -> frozenset[str]:
 
 def _from_csv(body: bytes) -> Payload:
     """CSV with a header; the word NULL is null."""
-    complaint = "All lines must have same number of fields"
     try:
         lines = [line for line in csv.reader(body.decode().splitlines(keepends=True), strict=True) if line]
     except (csv.Error, UnicodeDecodeError) as error:
@@ -79,10 +82,10 @@ def _from_csv(body: bytes) -> Payload:
     if not lines:
         raise errors.bad_body("parse error (not enough input)")
     header, *rows = lines
-    if any(len(row) != len(header) for row in rows):
-        raise errors.bad_body(complaint)
+    if any(len(row) < len(header) for row in rows):
+        raise errors.bad_body("All lines must have same number of fields")
     objects = [
-        {name: None if value == "NULL" else value for name, value in zip(header, row, strict=True)} for row in rows
+        {name: None if value == "NULL" else value for name, value in zip(header, row, strict=False)} for row in rows
     ]
     return Payload(json.dumps(objects, ensure_ascii=False).encode(), frozenset(header) if rows else frozenset())
 

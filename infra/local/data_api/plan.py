@@ -282,7 +282,9 @@ def _fits(routine: Routine, keys: frozenset[str], *, raw_body: bool) -> bool:
 
 
 def _takes_whole_body(routine: Routine, content_type: str) -> bool:
-    return len(routine.params) == 1 and routine.params[0].type in _WHOLE_BODY_TYPES.get(content_type, ())
+    if len(routine.params) != 1 or routine.params[0].name:
+        return False
+    return routine.params[0].type in _WHOLE_BODY_TYPES.get(content_type, ())
 
 
 def _no_routine(request: Request, keys: list[str], cache: SchemaCache, overloads: list[Routine]) -> errors.ApiError:

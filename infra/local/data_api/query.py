@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from infra.local.data_api import errors, grammar
 from infra.local.data_api.parsing import ParseError
@@ -94,13 +94,16 @@ def _parse(pairs: list[tuple[str, str | None]], *, is_rpc_read: bool) -> Query:
 
 
 def _canonical(pairs: list[tuple[str, str | None]]) -> str:
-    """The query string with its parameters sorted by name, for Content-Location."""
-    ordered = sorted(pairs, key=lambda pair: pair[0])
-    return "&".join(f"{_escape(name)}={_escape(value or '')}" for name, value in ordered)
+    """The query string sorted by name, for Content-Location; values of the same name are joined by commas."""
+    by_name: dict[str, list[str]] = {}
+    for name, value in sorted(pairs, key=lambda pair: pair[0]):
+        by_name.setdefault(name, []).append(_escape(value or ""))
+    return "&".join(f"{_escape(name)}={','.join(values)}" for name, values in by_name.items())
 
 
 def _escape(text: str) -> str:
-    return quote_plus(text, safe="").replace("~", "%7E")
+    # Bytes are taken for Latin-1 letters there, hence their double encoding.
+    return quote(text if text.isascii() else text.encode().decode("latin-1"), safe="")
 
 
 def _ranges(limits: list[tuple[str, str]], offsets: list[tuple[str, str]]) -> dict[str, Range]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from infra.local.data_api import errors
 from infra.local.data_api.ranges import content_range
@@ -101,21 +101,17 @@ def _created(plan: Plan, request: Request, result_set: ResultSet) -> Response:
     preferences = request.preferences
     headers = []
     if result_set.location:
-        pairs = "&".join(f"{quote_plus(name)}={_quoted(value)}" for name, value in result_set.location)
+        pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in result_set.location)
         headers.append(("Location", f"/{request.target.name}?{pairs}"))
     headers.append(("Content-Range", _counted(request, result_set, 1, 0)))
     has_key = bool(getattr(plan.mutation, "primary_key", None)) or request.query.on_conflict is not None
     names = ("resolution", "missing", "return") if has_key else ("missing", "return")
     headers += _applied(request, *names)
-    merged_only = preferences.resolution == "merge-duplicates" and (result_set.inserted or 0) <= 0
-    status = 200 if merged_only and result_set.inserted is not None else 201
+    only_merged = preferences.resolution == "merge-duplicates" and (result_set.inserted or 0) <= 0
+    status = 200 if only_merged else 201
     if preferences.returned == "representation":
         return Response(status, headers + _content_type(plan, request), result_set.body)
     return Response(status, headers)
-
-
-def _quoted(value: str) -> str:
-    return quote_plus(value, safe="-_.~")
 
 
 def _counted(request: Request, result_set: ResultSet, lower: int, upper: int) -> str:

@@ -188,7 +188,20 @@ def _index(relationships: list[Relationship], exposed: set[str]) -> dict[tuple[N
             schemas.add(junction.table[0])
         if schemas <= exposed:
             index[Name(*relationship.table), relationship.target_schema].append(relationship)
+    for found in index.values():
+        found.sort(key=_relationship_order)
     return dict(index)
+
+
+_KINDS = ("one-to-many", "many-to-one", "one-to-one", "many-to-many", "computed")
+
+
+def _relationship_order(relationship: Relationship) -> tuple[Any, ...]:
+    """The order in which PGRST201 lists them."""
+    junction = relationship.junction
+    through = (junction.table, junction.source_constraint, junction.target_constraint) if junction else ()
+    kind = _KINDS.index(relationship.kind)
+    return relationship.foreign_table, kind, relationship.constraint, relationship.columns, through
 
 
 def _routines(rows: list[dict[str, Any]]) -> dict[Name, list[Routine]]:
@@ -199,8 +212,12 @@ def _routines(rows: list[dict[str, Any]]) -> dict[Name, list[Routine]]:
         routine = Routine(**row, params=params, settings=settings)
         routines[Name(routine.schema, routine.name)].append(routine)
     for overloads in routines.values():
-        overloads.sort(key=lambda routine: len(routine.params))
+        overloads.sort(key=_routine_order)
     return dict(routines)
+
+
+def _routine_order(routine: Routine) -> tuple[int, str, list[tuple[str, str]]]:
+    return len(routine.params), routine.description or "", [(param.name, param.type) for param in routine.params]
 
 
 def _handlers(rows: list[dict[str, Any]]) -> dict[tuple[Name | None, str], Handler]:

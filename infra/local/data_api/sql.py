@@ -530,13 +530,11 @@ def _read_statement(plan: Plan, request: Request, max_rows: int | None, out: Sta
     page_total = "1" if routine and not routine.returns_set else f"count({_ROWS})"
     total, counted = "null", ""
     if request.preferences.counts:
-        total = page_total
-        if max_rows is not None or plan.read.range != ALL:
-            # Past max-rows an estimate does, so there is no need to count on.
-            limit = request.preferences.count == "estimated" and max_rows is not None
-            last = f" limit {max_rows + 1}" if limit and max_rows is not None else ""
-            counted = f", pgrst_source_count as ({count_query(plan.read, out)}{last})"
-            total = "(select count(*) from pgrst_source_count)"
+        counted = count_query(plan.read, out)
+        if request.preferences.count == "estimated" and max_rows is not None:
+            counted += f" limit {max_rows + 1}"  # past max-rows the planner's guess will do
+        counted = f", pgrst_source_count as ({counted})"
+        total = "(select count(*) from pgrst_source_count)"
     out.text = (
         f"with {SOURCE} as ({source}){counted} select {total} as total, {page_total} as page_total,"
         f" '[]' as location, {_body(plan.representation, routine)} as body, {_RESPONSE_SETTINGS}, null as inserted"

@@ -59,6 +59,7 @@ def _role_settings(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
 
 def _load_cache(connection: psycopg.Connection, config: Config) -> SchemaCache:
     connection.execute("set local search_path to ''")
+    _fetch(connection, catalog.CHECK_SCHEMAS, [[*config.db_schemas, *config.db_extra_search_path]])
     return load_schema_cache(
         lambda sql, params: _fetch(connection, sql, params), config.db_schemas, config.db_extra_search_path
     )

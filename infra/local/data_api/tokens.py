@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _SKEW_SECONDS = 30
 _CACHED_TOKENS = 1000
-_SYMMETRIC = ("HS256", "HS384", "HS512")
+_MISSING = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The role to become and the claims to show to the database."""
+    """The role to become, the claims to show to the database, and whether the role is another than that for all."""
 
     role: str
     claims: dict[str, Any]
@@ -54,10 +54,12 @@ class Authenticator:
         if scheme.lower() == "bearer":
             claims = self._claims(token.strip())
         role = _walk(claims, self._config.jwt_role_claim_key)
-        if not isinstance(role, str):
+        if role is _MISSING:
             if self._config.db_anon_role is None:
                 raise errors.token_required()
             role = self._config.db_anon_role
+        elif not isinstance(role, str):
+            role = json.dumps(role)
         return Identity(role, {**claims, "role": role}, signed_in=role != self._config.db_anon_role)
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -79,12 +81,15 @@ class Authenticator:
         if len(parts) != 3:
             raise errors.bad_token(f"Expected 3 parts in JWT; got {len(parts)}")
         try:
-            header = json.loads(_unpadded(parts[0]))
-            signature = _unpadded(parts[2])
+            shown, signature = _unpadded(parts[0]), _unpadded(parts[2])
         except ValueError:
             raise errors.bad_token("JWT cryptographic operation failed") from None
+        try:
+            header = json.loads(shown)
+        except ValueError:
+            header = None
         if not isinstance(header, dict):
-            raise errors.bad_token("JWT cryptographic operation failed")
+            raise errors.bad_token("JWT couldn't be decoded")
         self._verify(header, f"{parts[0]}.{parts[1]}".encode(), signature)
         try:
             claims = json.loads(_unpadded(parts[1]))
@@ -101,7 +106,7 @@ class Authenticator:
             raise errors.bad_token(wrong, "JWT is unsecured but expected 'alg' was not 'none'")
         algorithm = self._algorithms.get(name) if isinstance(name, str) else None
         if algorithm is None:
-            raise errors.bad_token("JWT cryptographic operation failed")
+            raise errors.bad_token("JWT couldn't be decoded")
         candidates = [key for key in self._keys if key.fits(header)]
         for key in candidates:
             try:
@@ -129,7 +134,7 @@ class _Key:
         family = "RS" if name.startswith("PS") else name[:2]
         if family != self.family or self.algorithm not in (None, name):
             return False
-        return self.key_id is None or header.get("kid") in (None, self.key_id)
+        return header.get("kid") in (None, self.key_id)
 
 
 _FAMILIES = {"oct": "HS", "RSA": "RS", "EC": "ES", "OKP": "Ed"}
@@ -150,7 +155,7 @@ def _read_keys(config: Config) -> list[_Key]:
     if config.jwt_secret_is_base64:
         text = secret.strip().replace("_", "/").replace("-", "+").replace(".", "=")
         material = base64.b64decode(text + "=" * (-len(text) % 4))
-    return [_Key("HS", material)]
+    return [_Key("HS", material, algorithm="HS256")]
 
 
 def _from_jwk(jwk: dict[str, Any]) -> _Key:
@@ -174,24 +179,31 @@ def _unpadded(text: str) -> bytes:
 
 def _check_claims(claims: dict[str, Any], audience: str | None) -> None:
     """Times with some skew, and the audience if one is configured."""
-    now = time.time()
-    for name in ("exp", "nbf", "iat"):
-        value = claims.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise errors.bad_claims(f"The JWT '{name}' claim must be a number")
+    now = int(time.time())
+    expires = _seconds(claims, "exp")
+    if expires is not None and now - _SKEW_SECONDS > expires:
+        raise errors.bad_claims("JWT expired")
+    starts = _seconds(claims, "nbf")
+    if starts is not None and now + _SKEW_SECONDS < starts:
+        raise errors.bad_claims("JWT not yet valid")
+    issued = _seconds(claims, "iat")
+    if issued is not None and now + _SKEW_SECONDS < issued:
+        raise errors.bad_claims("JWT issued at future")
     aud = claims.get("aud")
     if not (aud is None or isinstance(aud, str) or _is_text_list(aud)):
         raise errors.bad_claims("The JWT 'aud' claim must be a string or an array of strings")
-    if claims.get("exp") is not None and now - _SKEW_SECONDS > claims["exp"]:
-        raise errors.bad_claims("JWT expired")
-    if claims.get("nbf") is not None and now + _SKEW_SECONDS < claims["nbf"]:
-        raise errors.bad_claims("JWT not yet valid")
-    if claims.get("iat") is not None and now + _SKEW_SECONDS < claims["iat"]:
-        raise errors.bad_claims("JWT issued at future")
-    if audience is not None and aud:
-        audiences = [aud] if isinstance(aud, str) else aud
-        if not any(re.fullmatch(audience, item) for item in audiences):
-            raise errors.bad_claims("JWT not in audience")
+    if audience is not None and aud not in (None, [], audience) and (isinstance(aud, str) or audience not in aud):
+        raise errors.bad_claims("JWT not in audience")
+
+
+def _seconds(claims: dict[str, Any], name: str) -> int | None:
+    """A time claim; one that is no whole number is as good as 0."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise errors.bad_claims(f"The JWT '{name}' claim must be a number")
+    return int(value) if value == int(value) else 0
 
 
 def _is_text_list(value: object) -> bool:
@@ -202,15 +214,16 @@ _STEP = re.compile(r'\.([\w$@-]+)|\."([^"]*)"|\[(\d+)\]|\[\?\(@\s*(==|!=|\^==|==
 
 
 def _walk(claims: Any, path: str) -> Any:
-    """The claim at a path such as `.app_metadata.role`, `."https://x/role"`, `.roles[0]` or `.roles[?(@ == "a")]`."""
+    """The claim at a path such as `.app_metadata.role`, `."https://x/role"`, `.roles[0]`, `.roles[?(@ == "a")]`."""
     for match in _STEP.finditer(path):
         name, quoted, index, operator, operand = match.groups()
         if operator is not None:
             claims = _first_that(claims, operator, operand)
         elif index is not None:
-            claims = claims[int(index)] if isinstance(claims, list) and int(index) < len(claims) else None
+            claims = claims[int(index)] if isinstance(claims, list) and int(index) < len(claims) else _MISSING
         else:
-            claims = claims.get(name if name is not None else quoted) if isinstance(claims, dict) else None
+            key = name if name is not None else quoted
+            claims = claims.get(key, _MISSING) if isinstance(claims, dict) else _MISSING
     return claims
 
 
@@ -225,6 +238,6 @@ _TESTS: dict[str, Callable[[str, str], bool]] = {
 
 def _first_that(items: Any, operator: str, operand: str) -> Any:
     if not isinstance(items, list):
-        return None
+        return _MISSING
     test = _TESTS[operator]
-    return next((item for item in items if isinstance(item, str) and test(item, operand)), None)
+    return next((item for item in items if isinstance(item, str) and test(item, operand)), _MISSING)

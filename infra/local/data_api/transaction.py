@@ -30,6 +30,7 @@ _COMMIT = Command("commit")
 _ROLLBACK = Command("rollback")
 # Deferred constraints must show in the answer also where nothing is to last.
 _CHECK_CONSTRAINTS = Command("set constraints all immediate")
+_BYTEA = 17
 _ISOLATION = "default_transaction_isolation"
 
 
@@ -192,11 +193,16 @@ def _read_row(plan: Plan, result: PGresult) -> ResultSet:
         total=int(total) if total is not None else None,
         page_total=int(page_total or 0),
         location=tuple((name, value) for name, value in json.loads(location or b"[]")),
-        body=body or b"",
+        body=_decoded(body or b"", result.ftype(3)),
         headers=headers.decode() if headers is not None else None,
         status=status.decode() if status is not None else None,
         inserted=int(inserted) if inserted is not None else None,
     )
+
+
+def _decoded(body: bytes, type_: int) -> bytes:
+    """A body that is bytea comes as `\\x` and hex digits."""
+    return bytes.fromhex(body[2:].decode()) if type_ == _BYTEA and body.startswith(b"\\x") else body
 
 
 def _cookies(header: str) -> dict[str, str]:
