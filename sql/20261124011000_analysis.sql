@@ -525,7 +525,7 @@ $$;
 comment on function private.close_run(uuid, text) is 'Ends an open run that will not be done and gives its charge back.';
 revoke execute on function private.close_run(uuid, text) from public, anon, authenticated, service_role;
 
-create function private.suggestion_json(suggestion_id uuid)
+create function private.suggestion_answer(state text, suggestion_id uuid)
 returns jsonb
 language plpgsql
 stable
@@ -533,11 +533,17 @@ security definer
 set search_path = ''
 as $$
 begin
-    return (select to_jsonb(s) from public.ai_suggestion as s where s.id = suggestion_json.suggestion_id);
+    return (
+        select jsonb_build_object('state', suggestion_answer.state, 'platform', p.slug, 'suggestion', to_jsonb(s))
+        from public.ai_suggestion as s
+        join public.content_item as i on i.id = s.content_item_id
+        join public.platform as p on p.id = i.platform_id
+        where s.id = suggestion_answer.suggestion_id
+    );
 end;
 $$;
-comment on function private.suggestion_json(uuid) is 'A suggestion''s row as the API shows it.';
-revoke execute on function private.suggestion_json(uuid) from public, anon, authenticated, service_role;
+comment on function private.suggestion_answer(text, uuid) is 'A state with the suggestion''s row as the API shows it, and the platform that it is for.';
+revoke execute on function private.suggestion_answer(text, uuid) from public, anon, authenticated, service_role;
 
 create function private.begin_analysis(
     user_id uuid, content_item_id uuid, idempotency_key text, provider text, model text, force boolean, providers text[]
@@ -575,9 +581,7 @@ begin
                     using errcode = 'PT409', hint = 'idempotency_key_reused';
             end if;
             if v_run.status = 'succeeded' then
-                return jsonb_build_object(
-                    'state', 'done', 'replayed', true, 'suggestion', private.suggestion_json(v_run.suggestion_id)
-                );
+                return private.suggestion_answer('done', v_run.suggestion_id);
             end if;
         end if;
     end if;
@@ -610,7 +614,7 @@ begin
             if v_run.status in ('queued', 'running') then
                 perform private.close_run(v_run.id, 'superseded');
             end if;
-            return jsonb_build_object('state', 'unchanged', 'suggestion', private.suggestion_json(v_suggestion.id));
+            return private.suggestion_answer('unchanged', v_suggestion.id);
         end if;
     end if;
     if v_run.id is null then
@@ -729,7 +733,7 @@ begin
         return jsonb_build_object('state', 'gone');
     end if;
     if v_run.status = 'succeeded' then
-        return jsonb_build_object('state', 'done', 'suggestion', private.suggestion_json(v_run.suggestion_id));
+        return private.suggestion_answer('done', v_run.suggestion_id);
     end if;
     if v_run.status <> 'running' or v_run.attempt <> finish_analysis.attempt then
         return jsonb_build_object('state', 'superseded');
@@ -790,7 +794,7 @@ begin
     ) then
         perform private.auto_apply(v_new.id);
     end if;
-    return jsonb_build_object('state', 'stored', 'suggestion', private.suggestion_json(v_new.id));
+    return private.suggestion_answer('stored', v_new.id);
 end;
 $$;
 comment on function private.finish_analysis(uuid, uuid, integer, jsonb, jsonb) is 'Body of public.finish_analysis.';
@@ -947,7 +951,7 @@ begin
             and (plan_analyses.user_id is null or r.user_id = plan_analyses.user_id)
             and (
                 (r.status = 'queued' and (r.queued_at is null or r.queued_at < v_sent_since))
-                or (r.status = 'running' and r.started_at < v_alive_since and r.queued_at < v_sent_since)
+                or (r.status = 'running' and r.started_at < v_alive_since and r.queued_at < v_alive_since)
             )
         order by r.created_at
         limit most

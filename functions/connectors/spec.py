@@ -225,7 +225,8 @@ class AIProviderSpec:
     `base_url` is where it is unless `ai_provider.base_url` says otherwise; None means that it is nowhere until an
     operator sets one, and that the built-in analyser answers in its place meanwhile. `build` makes the request from a
     base URL, a model's name, a prompt and the key ('' if none); `read` its completion. `is_schema_enforced` False:
-    answers may not follow the schema, so a second try that names the mistake is worth making.
+    answers may not follow the schema, so a second try that names the mistake is worth making. `list_models` and
+    `read_models` ask a server whose models are not in `ai_model` what it has.
     """
 
     slug: str
@@ -237,6 +238,8 @@ class AIProviderSpec:
     read: Callable[[Response], Completion]
     check: Check
     is_schema_enforced: bool = True
+    list_models: Callable[[str, str], Request] | None = None
+    read_models: Callable[[Response], tuple[str, ...]] | None = None
 
 
 # ------------------------------------------------------------------------------------------------ search engines

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from functions.connectors.ai import failures
+from functions.connectors.ai.address import versioned
 from functions.connectors.ai.parsing import count, dig, objects, text, total
 from functions.connectors.client import Request, Response
 from functions.connectors.spec import AIProviderSpec, Completion, Prompt
@@ -38,7 +39,7 @@ _FINISHES: Final[dict[str, Literal["complete", "length", "refusal"]]] = {
 def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
     return Request(
         "POST",
-        f"{base_url}/messages",
+        f"{versioned(base_url, 'v1')}/messages",
         headers={"x-api-key": key, "anthropic-version": API_VERSION},
         json={
             "model": model,
@@ -79,7 +80,7 @@ def check(response: Response) -> UpstreamError | None:
 SPEC = AIProviderSpec(
     slug="anthropic",
     display_name="Anthropic",
-    base_url="https://api.anthropic.com/v1",
+    base_url="https://api.anthropic.com",
     api_key=settings.ANTHROPIC_API_KEY,
     is_key_required=True,
     build=build,

@@ -9,6 +9,7 @@ import re
 from typing import Any, Final, Literal
 
 from functions.connectors.ai import failures
+from functions.connectors.ai.address import versioned
 from functions.connectors.ai.parsing import count, dig, objects, text, total
 from functions.connectors.client import Request, Response
 from functions.connectors.spec import AIProviderSpec, Completion, Prompt
@@ -36,7 +37,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
     return Request(
         "POST",
-        f"{base_url}/models/{model}:generateContent",
+        f"{versioned(base_url, 'v1beta')}/models/{model}:generateContent",
         headers={"x-goog-api-key": key},
         json={
             "systemInstruction": {"parts": [{"text": prompt.system}]},
@@ -96,7 +97,7 @@ def check(response: Response) -> UpstreamError | None:
 SPEC = AIProviderSpec(
     slug="google",
     display_name="Google",
-    base_url="https://generativelanguage.googleapis.com/v1beta",
+    base_url="https://generativelanguage.googleapis.com",
     api_key=settings.GOOGLE_AI_API_KEY,
     is_key_required=True,
     build=build,

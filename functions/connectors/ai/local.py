@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from functions.connectors.ai import failures
-from functions.connectors.ai.parsing import count, dig, text
+from functions.connectors.ai.address import versioned
+from functions.connectors.ai.parsing import count, dig, objects, text
 from functions.connectors.client import Request, Response
 from functions.connectors.spec import AIProviderSpec, Completion, Prompt
 from functions.core import settings
@@ -25,7 +26,7 @@ _FINISHES: Final[dict[str, Literal["complete", "length", "blocked"]]] = {
 def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
     return Request(
         "POST",
-        f"{base_url}/chat/completions",
+        f"{versioned(base_url, 'v1')}/chat/completions",
         headers={"Authorization": f"Bearer {key}"} if key else {},
         json={
             "model": model,
@@ -59,6 +60,18 @@ def read(response: Response) -> Completion:
     )
 
 
+def list_models(base_url: str, key: str) -> Request:
+    return Request(
+        "GET",
+        f"{versioned(base_url, 'v1')}/models",
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+    )
+
+
+def read_models(response: Response) -> tuple[str, ...]:
+    return tuple(filter(None, (text(model.get("id")) for model in objects(dig(response.json_object(), "data")))))
+
+
 def check(response: Response) -> UpstreamError | None:
     """503 means that the model is still being loaded."""
     if response.ok:
@@ -77,4 +90,6 @@ SPEC = AIProviderSpec(
     read=read,
     check=check,
     is_schema_enforced=False,
+    list_models=list_models,
+    read_models=read_models,
 )

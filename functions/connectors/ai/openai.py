@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functions.connectors.ai import failures
+from functions.connectors.ai.address import versioned
 from functions.connectors.ai.parsing import count, dig, objects, text
 from functions.connectors.client import Request, Response
 from functions.connectors.spec import AIProviderSpec, Completion, Prompt
@@ -24,7 +25,7 @@ def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
     """`store` is false because what users wrote is not ours to leave there; reasoning models refuse a temperature."""
     return Request(
         "POST",
-        f"{base_url}/responses",
+        f"{versioned(base_url, 'v1')}/responses",
         headers={"Authorization": f"Bearer {key}"},
         json={
             "model": model,
@@ -80,7 +81,7 @@ def check(response: Response) -> UpstreamError | None:
 SPEC = AIProviderSpec(
     slug="openai",
     display_name="OpenAI",
-    base_url="https://api.openai.com/v1",
+    base_url="https://api.openai.com",
     api_key=settings.OPENAI_API_KEY,
     is_key_required=True,
     build=build,

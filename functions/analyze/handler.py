@@ -1,0 +1,31 @@
+"""The Lambda entries of analysis: the API, the queue's worker, and the schedule that feeds the queue.
+
+Each imports what it needs when it is first called, so that the schedule does not load FastAPI.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions.core import queues
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """POST /analyze."""
+    from functions.analyze.api import handle
+
+    return handle(event, context)
+
+
+def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Messages `{"run_id"}` of the analyze queue."""
+    from functions.analyze import service
+
+    return queues.work_through(event, lambda body: service.run_queued(str(body.get("run_id"))))
+
+
+def dispatch(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Every few minutes: automatic analyses that are due to the queue, trends brought up to date."""
+    from functions.analyze import dispatch
+
+    return dispatch.run()
