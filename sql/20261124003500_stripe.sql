@@ -188,7 +188,7 @@ begin
     where p.quota_type = set_metered_price.quota_type and p.is_current and p.price_id <> set_metered_price.price_id;
     insert into private.stripe_price as p (price_id, quota_type, event_name)
     values (set_metered_price.price_id, set_metered_price.quota_type, set_metered_price.event_name)
-    on conflict (price_id) do update
+    on conflict on constraint stripe_price_pkey do update
     set quota_type = excluded.quota_type, event_name = excluded.event_name, tier_id = null, is_current = true;
 end;
 $$;

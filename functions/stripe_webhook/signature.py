@@ -35,7 +35,7 @@ def _parse(header: str) -> tuple[str, list[str]] | None:
     """The time and the v1 signatures, None for a header that Stripe would not send."""
     if len(header) > MAX_HEADER_BYTES or not header.isascii():
         return None
-    pairs = [part.strip().partition("=") for part in header.split(",")]
+    pairs = [part.partition("=") for part in header.split(",")]
     times = [value for name, _, value in pairs if name == "t"]
     signatures = [value for name, _, value in pairs if name == "v1"]
     if len(times) != 1 or not times[0].isdigit() or len(times[0]) > 12:
