@@ -8,6 +8,7 @@ import os
 import sys
 
 import uvicorn
+import uvloop
 
 from infra.local.data_api.admin import Admin
 from infra.local.data_api.app import DataApi
@@ -26,7 +27,8 @@ def main() -> int:
         return 1
     logging.basicConfig(level=_LEVELS[config.log_level], format="%(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(serve(config))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(config))
     except KeyboardInterrupt:
         return 0
     except OSError as error:
