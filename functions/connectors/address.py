@@ -73,7 +73,10 @@ def parse(url: str) -> WebAddress:
     query = None if parts["query"] is None else quote(parts["query"], safe="%/:@!$&'()*+,;=~-._?[]")
     if _ENCODED_UNSAFE.search(path + (query or "")) or _climbs(path):
         raise UrlRefusedError
-    return WebAddress(scheme, _host(parts["authority"], DEFAULT_PORTS[scheme]), path, query)
+    address = WebAddress(scheme, _host(parts["authority"], DEFAULT_PORTS[scheme]), path, query)
+    if len(str(address)) > MAX_URL_LENGTH:
+        raise UrlRefusedError
+    return address
 
 
 def _host(authority: str, default_port: int) -> str:

@@ -262,7 +262,8 @@ class SubmissionOutcome:
 
     `status` is the one to store; 'pending' means: not now, ask again. `reason` is a stable word, `message` a sentence
     for the creator. `request` and `response` are kept for the record and hold no secret. `remaining_today` is what the
-    engine says is left of its own daily budget. `is_engine_down` tells an outage from a refusal.
+    engine says is left of its own daily budget. `is_engine_down` tells an outage from a refusal; `are_credentials_bad`
+    says that no other page of the site would fare better.
     """
 
     status: SubmissionStatus
@@ -277,6 +278,7 @@ class SubmissionOutcome:
     retry_after_seconds: float | None = None
     remaining_today: int | None = None
     is_engine_down: bool = False
+    are_credentials_bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,8 @@ class SearchEngineSpec:
 
     `submit` takes up to `urls_per_call` addresses of one host and answers one outcome for each, in their order.
     `inspect` takes an address and its stored `index_status_url`; None where the engine has no such question. `furthest`
-    is the most that the engine can ever say: there is nothing to ask after it.
+    is the most that the engine can ever say: there is nothing to ask after it. `verify` tries the credentials without
+    submitting anything: 'submitted' means that they are good.
     Both raise UpstreamUnavailableError if the engine cannot be reached at all.
     """
 
@@ -294,4 +297,5 @@ class SearchEngineSpec:
     urls_per_call: int
     furthest: SubmissionStatus
     submit: Callable[[Site, Sequence[str]], Sequence[SubmissionOutcome]]
+    verify: Callable[[Site], SubmissionOutcome]
     inspect: Callable[[Site, str, str | None], SubmissionOutcome] | None = None

@@ -65,7 +65,7 @@ def bad_answer(
         status="failed",
         reason=plain_word(code) or f"http_{response.status}",
         message=message or f"{response.service} refused the address (status {response.status}).",
-        **kept,
+        **{"are_credentials_bad": response.status in {401, 403}, **kept},
     )
 
 

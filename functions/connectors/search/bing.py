@@ -74,6 +74,12 @@ def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
     )
 
 
+def verify(site: Site) -> SubmissionOutcome:
+    """Whether the key may ask for the site's quota."""
+    answer = ask(_get(site, "GetUrlSubmissionQuota", siteUrl=site.site_url), "Bing")
+    return SubmissionOutcome(status="submitted") if answer.ok else _bad(answer, site)
+
+
 def _get(site: Site, method: str, **params: str) -> Request:
     return Request("GET", f"{API}/{method}", params={**params, "apikey": site.credentials["api_key"]})
 
@@ -102,7 +108,8 @@ def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
             response=keep(answer, site),
             **known,
         )
-    return bad_answer(answer, site, code=code, **known)
+    bad = code in {"InvalidApiKey", "NotAuthorized", "NotAllowed", "UserNotFound", "SiteNotFound"}
+    return bad_answer(answer, site, code=code, are_credentials_bad=bad, **known)
 
 
 def _result(answer: Response) -> dict[str, Any]:
@@ -123,5 +130,11 @@ def _date(value: Any) -> datetime | None:
 
 
 SPEC = SearchEngineSpec(
-    slug="bing", display_name="Bing", urls_per_call=MAX_URLS, furthest="crawled", submit=submit, inspect=inspect
+    slug="bing",
+    display_name="Bing",
+    urls_per_call=MAX_URLS,
+    furthest="crawled",
+    submit=submit,
+    verify=verify,
+    inspect=inspect,
 )

@@ -6,11 +6,12 @@ https://developers.google.com/webmaster-tools/v1/urlInspection.index/inspect.
 The Indexing API is for pages with JobPosting or BroadcastEvent data only; other pages are refused with advice, because
 Google ignores them and may take the access away. Only the inspection's verdict PASS means that a page is indexed.
 
-Credentials, either of
+Credentials, one of
 - a service account's key file: `{"client_email": "...", "private_key": "-----BEGIN PRIVATE KEY-----..."}`, the account
   being an owner of the Search Console property,
-- an OAuth grant: `{"refresh_token": "...", "client_id": "...", "client_secret": "..."}`;
-both with `property`, such as `sc-domain:example.com`, where it is not the site's address itself.
+- an OAuth grant: `{"refresh_token": "...", "client_id": "...", "client_secret": "..."}`,
+- an access token that ends within the hour, to try things out: `{"access_token": "..."}`;
+each with `property`, such as `sc-domain:example.com`, where it is not the site's address itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import quote
 
 from functions.connectors.client import Request, Response
 from functions.connectors.search.answers import ask, bad_answer, keep, load
@@ -30,6 +32,7 @@ from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome,
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address; a key file's own `token_uri` is not used
 PUBLISH_URL = "https://indexing.googleapis.com/v3/urlNotifications:publish"
 INSPECT_URL = "https://searchconsole.googleapis.com/v1/urlInspection/index:inspect"
+SITES_URL = "https://searchconsole.googleapis.com/webmasters/v3/sites"
 SCOPES = "https://www.googleapis.com/auth/indexing https://www.googleapis.com/auth/webmasters.readonly"
 ASSERTION_SECONDS = 3600
 TOKEN_MARGIN_SECONDS = 120
@@ -38,6 +41,8 @@ ADVICE = (
     "Google takes direct submissions of job postings and live streams only. For this page, keep it in the sitemap that "
     "Search Console knows and use 'Request indexing' there."
 )
+
+_NOT_THEIRS = "Google says that these credentials do not own the site in Search Console."
 
 _tokens: dict[str, tuple[str, float]] = {}
 
@@ -71,7 +76,7 @@ def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
         return token
     request = {
         "inspectionUrl": url,
-        "siteUrl": str(site.credentials.get("property") or site.site_url),
+        "siteUrl": _property(site),
         "languageCode": "en-US",
     }
     answer = ask(Request("POST", INSPECT_URL, headers=_bearer(token), json=request), "Google")
@@ -91,6 +96,23 @@ def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
         coverage_state=coverage if isinstance(coverage, str) else None,
         index_status_url=link if isinstance(link, str) and link.startswith("https://") else None,
     )
+
+
+def verify(site: Site) -> SubmissionOutcome:
+    """Whether Search Console lets these credentials see the property."""
+    token = _access_token(site)
+    if isinstance(token, SubmissionOutcome):
+        return token
+    answer = ask(Request("GET", f"{SITES_URL}/{quote(_property(site), safe='')}", headers=_bearer(token)), "Google")
+    if not answer.ok:
+        return _bad(answer, site)
+    if answer.json_object().get("permissionLevel") in {None, "siteUnverifiedUser"}:
+        return SubmissionOutcome(status="failed", reason="not_verified", message=_NOT_THEIRS)
+    return SubmissionOutcome(status="submitted")
+
+
+def _property(site: Site) -> str:
+    return str(site.credentials.get("property") or site.site_url)
 
 
 def is_eligible(html: str) -> bool:
@@ -140,6 +162,8 @@ class _JsonLd(HTMLParser):
 
 def _access_token(site: Site) -> str | SubmissionOutcome:
     """A token for the site's credentials, kept in this process until shortly before it ends."""
+    if "access_token" in site.credentials:
+        return str(site.credentials["access_token"])
     # Only what proves the identity decides which token it is.
     identity = [site.credentials.get(name) for name in ("client_email", "private_key", "client_id", "refresh_token")]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
@@ -167,6 +191,7 @@ _REFUSED_CREDENTIALS = SubmissionOutcome(
     status="failed",
     reason="credentials_refused",
     message="Google does not accept these credentials any more; connect the site again.",
+    are_credentials_bad=True,
 )
 
 
@@ -211,9 +236,7 @@ def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
             remaining_today=0,
             **known,
         )
-    message = None
-    if answer.status == 403:
-        message = "Google says that these credentials do not own the site in Search Console."
+    message = _NOT_THEIRS if answer.status == 403 else None
     return bad_answer(answer, site, code=error.get("status"), message=message, **known)
 
 
@@ -223,5 +246,11 @@ def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 SPEC = SearchEngineSpec(
-    slug="google", display_name="Google", urls_per_call=1, furthest="indexed", submit=submit, inspect=inspect
+    slug="google",
+    display_name="Google",
+    urls_per_call=1,
+    furthest="indexed",
+    submit=submit,
+    verify=verify,
+    inspect=inspect,
 )

@@ -18,6 +18,7 @@ from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome
 
 ENDPOINT = "https://api.indexnow.org/indexnow"  # the participants forward to each other: it is told once, here
 MAX_URLS = 10_000
+KEY_CHECK_SECONDS = 600.0  # how long the engine gets to look at a new key before it is told again
 KEY_FILE_SECONDS = 600.0  # how long a key file that was seen is believed in
 
 _seen_key_files: dict[tuple[str, str], float] = {}
@@ -31,10 +32,9 @@ _MESSAGES = {
 
 def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
     """One post for up to 10,000 addresses of one host; one outcome for all of them."""
-    host = parse(urls[0]).host
-    key = str(site.credentials["key"])
-    location = site.credentials.get("key_location") or f"{parse(urls[0]).origin}/{key}.txt"
-    trouble = _key_file_trouble(host, key, str(location))
+    host, key = parse(urls[0]).host, str(site.credentials["key"])
+    location = _key_location(site, urls[0])
+    trouble = _key_file_trouble(host, key, location)
     if trouble is not None:
         return [trouble] * len(urls)
     answer = ask(
@@ -55,12 +55,23 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
             message="IndexNow has received the address and is still checking the key file.",
             request=request,
             response_status=202,
+            retry_after_seconds=KEY_CHECK_SECONDS,
         )
     elif answer.ok:
         outcome = SubmissionOutcome(status="submitted", request=request, response_status=answer.status)
     else:
         outcome = bad_answer(answer, site, message=_MESSAGES.get(answer.status), request=request)
     return [outcome] * len(urls)
+
+
+def verify(site: Site) -> SubmissionOutcome:
+    """Whether the key file is where it should be; nobody else has to be asked."""
+    host, key = parse(site.site_url).host, str(site.credentials["key"])
+    return _key_file_trouble(host, key, _key_location(site, site.site_url)) or SubmissionOutcome(status="submitted")
+
+
+def _key_location(site: Site, url: str) -> str:
+    return str(site.credentials.get("key_location") or f"{parse(url).origin}/{site.credentials['key']}.txt")
 
 
 def _key_file_trouble(host: str, key: str, location: str) -> SubmissionOutcome | None:
@@ -70,12 +81,13 @@ def _key_file_trouble(host: str, key: str, location: str) -> SubmissionOutcome |
         return None
     file = load(location, max_bytes=1024)
     if isinstance(file, SubmissionOutcome):
-        return replace(file, reason="key_file_missing")
+        return replace(file, reason="key_file_missing", are_credentials_bad=file.status == "failed")
     if file.decode("utf-8-sig", "replace").strip() != key:
         return SubmissionOutcome(
             status="failed",
             reason="key_file_missing",
             message="The IndexNow key file on your site holds something else than the key.",
+            are_credentials_bad=True,
         )
     if len(_seen_key_files) >= 1000:
         _seen_key_files.clear()
@@ -84,5 +96,5 @@ def _key_file_trouble(host: str, key: str, location: str) -> SubmissionOutcome |
 
 
 SPEC = SearchEngineSpec(
-    slug="indexnow", display_name="IndexNow", urls_per_call=MAX_URLS, furthest="submitted", submit=submit
+    slug="indexnow", display_name="IndexNow", urls_per_call=MAX_URLS, furthest="submitted", submit=submit, verify=verify
 )

@@ -93,6 +93,15 @@ def inspect(site: Site, url: str, index_status_url: str | None) -> SubmissionOut
     )
 
 
+def verify(site: Site) -> SubmissionOutcome:
+    """Whether the token may ask for the site's recrawl quota."""
+    queue = _queue(site, site.site_url)
+    if isinstance(queue, SubmissionOutcome):
+        return queue
+    answer = ask(Request("GET", f"{queue.removesuffix('queue')}quota", headers=_headers(site)), "Yandex")
+    return SubmissionOutcome(status="submitted") if answer.ok else _bad(answer, site)
+
+
 def _queue(site: Site, url: str) -> str | SubmissionOutcome:
     """The address of the site's recrawl queue, or why there is none."""
     user_id = _user_id(site)
@@ -140,5 +149,11 @@ def _whole(value: Any) -> int | None:
 
 
 SPEC = SearchEngineSpec(
-    slug="yandex", display_name="Yandex", urls_per_call=1, furthest="crawled", submit=submit, inspect=inspect
+    slug="yandex",
+    display_name="Yandex",
+    urls_per_call=1,
+    furthest="crawled",
+    submit=submit,
+    verify=verify,
+    inspect=inspect,
 )

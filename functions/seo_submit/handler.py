@@ -1,0 +1,39 @@
+"""The Lambda entry points: `api` (POST /seo/submit), `work` (the seo queue), `poll` (the schedule).
+
+`work` and `poll` run at all hours and start without a web framework; `api` imports its own when it is first called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions.core import queues, settings
+from functions.core.observability import logger
+from functions.seo_submit import poll as polling
+from functions.seo_submit import service
+
+SECONDS_WITHOUT_CONTEXT = 300.0
+
+settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY)
+
+
+def api(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """An API Gateway HTTP API event (payload format 2.0) to its answer."""
+    from functions.seo_submit.routes import handle
+
+    return handle(event, context)
+
+
+def work(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """An SQS batch of {content_item_id, connection_id}; answers the messages to deliver again."""
+    del context
+    return queues.work_through(event, service.submit_automatically)
+
+
+def poll(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """A scheduled event; answers what was done."""
+    del event
+    remaining = getattr(context, "get_remaining_time_in_millis", lambda: SECONDS_WITHOUT_CONTEXT * 1000)
+    done = polling.poll(lambda: remaining() / 1000)
+    logger.info("polled", extra=done)
+    return done
