@@ -179,7 +179,14 @@ def main() -> None:
     issuer = Issuer(SigningKey.load(Path(environment["SIGNING_KEY_FILE"])), environment["SUPABASE_URL"])
     keys = Keys(environment["SUPABASE_PUBLISHABLE_KEY"], environment["SUPABASE_SECRET_KEY"])
     app = gateway_app(pool, issuer, keys, environment["DATA_API_URL"])
-    uvicorn.run(app, host="127.0.0.1", port=int(environment["GATEWAY_PORT"]), log_level="warning", access_log=False)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=int(environment["GATEWAY_PORT"]),
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+    )
 
 
 if __name__ == "__main__":

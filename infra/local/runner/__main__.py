@@ -37,7 +37,7 @@ def serve(
     if clock:
         Clock(service, invoker).start()
     api = HttpApi(service, invoker, queues)
-    uvicorn.run(api, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    uvicorn.run(api, host="127.0.0.1", port=port, log_level="warning", access_log=False, proxy_headers=False)
 
 
 @app.command()

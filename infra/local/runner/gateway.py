@@ -114,7 +114,7 @@ class HttpApi:
         except TimeoutError:
             is_gateways = function.timeout_seconds >= INTEGRATION_TIMEOUT_SECONDS
             return Answer.message(503, "Service Unavailable") if is_gateways else Answer.message(500, _FAULT)
-        except (FunctionError, ValueError, TypeError):
+        except (FunctionError, AttributeError, TypeError, ValueError):
             return Answer.message(500, _FAULT)
 
     def _local(self, request: HttpRequest) -> Answer:

@@ -70,7 +70,8 @@ class Invoker:
     """Runs handlers, at most `threads` at a time."""
 
     def __init__(self, threads: int = THREADS) -> None:
-        self._pool = ThreadPoolExecutor(threads, "lambda", initializer=_give_event_loop)
+        self._loops: list[asyncio.AbstractEventLoop] = []
+        self._pool = ThreadPoolExecutor(threads, "lambda", initializer=self._give_event_loop)
 
     def start(self, function: Function, event: Any) -> "Future[Any]":
         """Begin a call; the future gives the handler's result or raises FunctionError. It does not watch the time."""
@@ -87,6 +88,15 @@ class Invoker:
     def close(self) -> None:
         """Let calls that have begun go on, start no new one."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for loop in self._loops:
+            if not loop.is_running():
+                loop.close()
+
+    def _give_event_loop(self) -> None:
+        # ASGI adapters ask for the thread's loop, which only the main thread has by itself.
+        loop = asyncio.new_event_loop()
+        self._loops.append(loop)
+        asyncio.set_event_loop(loop)
 
 
 def call_handler(function: Function, event: Any) -> Any:
@@ -104,8 +114,3 @@ def load_handler(function: Function) -> Handler:
     module, _, name = function.handler.rpartition(".")
     handler: Handler = getattr(importlib.import_module(module), name)
     return handler
-
-
-def _give_event_loop() -> None:
-    # ASGI adapters ask for the thread's loop, which only the main thread has by itself.
-    asyncio.set_event_loop(asyncio.new_event_loop())

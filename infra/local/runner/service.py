@@ -146,8 +146,9 @@ def read_service(path: Path = SERVERLESS) -> Service:
             queue_variables=_queue_variables(document, queues),
             cors=_cors((provider.get("httpApi") or {}).get("cors")),
         )
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise StackError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from error
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StackError(f"{path.name} cannot be read: {reason}") from error
 
 
 def _load(path: Path) -> Any:
