@@ -430,7 +430,9 @@ begin
     update public.platform_connection as c set refresh_lease_until = v_now + private.setting_interval('token.refresh_lease')
     where c.id = v_connection.id;
     update private.token_state as t set lease_token = v_lease where t.connection_id = v_connection.id;
-    return v_answer || jsonb_build_object('status', 'refresh', 'lease', v_lease);
+    return v_answer || jsonb_build_object(
+        'status', 'refresh', 'lease', v_lease, 'is_needed_now', v_is_expired or v_is_rejected
+    );
 end;
 $$;
 comment on function private.use_token(uuid, integer, integer) is 'Body of public.use_token.';
@@ -447,7 +449,7 @@ begin
 end;
 $$;
 comment on function public.use_token(uuid, integer, integer) is
-    'The token of a connection (service only): {status, version, token, lease}. usable; refresh: the caller has the lease and must finish; busy: ask again soon; dead: it cannot be renewed; gone: no such live connection. A version that the platform rejected counts as expired.';
+    'The token of a connection (service only): {status, version, token, lease, is_needed_now}. usable; refresh: the caller has the lease and must finish; busy: ask again soon; dead: it cannot be renewed; gone: no such live connection. A version that the platform rejected counts as expired.';
 revoke execute on function public.use_token(uuid, integer, integer) from public, anon, authenticated, service_role;
 grant execute on function public.use_token(uuid, integer, integer) to service_role;
 

@@ -32,12 +32,13 @@ insert into private.setting (key, value, comment) values
 ('breaker.failures', '5', 'Failures of a platform in a row that stop all calls to it.'),
 ('breaker.first_pause', '"30 seconds"', 'First such stop; doubles with each failed probe.'),
 ('breaker.longest_pause', '"15 minutes"', 'Longest such stop.'),
+-- `page` and `profile` are what one page of content and one look at the account cost, in the same unit as the limit.
 -- https://developers.google.com/youtube/data/determine_quota_cost: 10,000 units a project and day, midnight Pacific.
-('budget.youtube', '{"limit": 10000, "window": "day", "time_zone": "America/Los_Angeles"}', 'Units of the YouTube Data API.'),
+('budget.youtube', '{"limit": 10000, "window": "day", "time_zone": "America/Los_Angeles", "page": 2, "profile": 1}', 'Units of the YouTube Data API.'),
 -- https://docs.x.com/x-api/getting-started/pricing: 0.005 USD a post; 3 million posts a month at most.
-('budget.twitter', '{"limit": 100000, "window": "day", "time_zone": "UTC"}', 'Posts read from X; 100,000 are 500 USD.'),
--- 600 requests a minute for each endpoint and client key.
-('budget.tiktok', '{"limit": 600, "window": "minute", "time_zone": "UTC"}', 'Requests to TikTok.');
+('budget.twitter', '{"limit": 100000, "window": "day", "time_zone": "UTC", "page": 100, "profile": 2}', 'Posts read from X; 100,000 are 500 USD.'),
+-- https://developers.tiktok.com/doc/tiktok-api-v2-rate-limit: 600 requests a minute for each endpoint and client key.
+('budget.tiktok', '{"limit": 600, "window": "minute", "time_zone": "UTC", "page": 1, "profile": 1}', 'Requests to TikTok.');
 
 create table public.sync_run (
     id uuid primary key default gen_random_uuid(),
@@ -146,40 +147,6 @@ revoke all on table private.platform_health from public, anon, authenticated, se
 -- Budgets and breakers
 -- ---------------------------------------------------------------------------------------------------------------------
 
-create function private.spend_budget(platform_id uuid, amount integer, share numeric)
-returns timestamptz
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-    v_rule jsonb;
-    v_start timestamptz;
-    v_end timestamptz;
-    v_used integer;
-begin
-    select s.value into v_rule from private.setting as s
-    join public.platform as p on s.key = 'budget.' || p.slug
-    where p.id = spend_budget.platform_id;
-    if v_rule is null then
-        return null;
-    end if;
-    -- A window begins where the limit's own clock says, daylight saving included.
-    v_start := date_trunc(v_rule ->> 'window', clock_timestamp(), v_rule ->> 'time_zone');
-    v_end := (v_start at time zone (v_rule ->> 'time_zone') + ('1 ' || (v_rule ->> 'window'))::interval) at time zone (v_rule ->> 'time_zone');
-    insert into private.platform_budget as b (platform_id, window_start, used)
-    select spend_budget.platform_id, v_start, amount
-    where amount <= floor((v_rule ->> 'limit')::numeric * share)
-    on conflict on constraint platform_budget_pkey do update set used = b.used + excluded.used
-    where b.used + excluded.used <= floor((v_rule ->> 'limit')::numeric * share)
-    returning b.used into v_used;
-    return case when v_used is null then v_end end;
-end;
-$$;
-comment on function private.spend_budget(uuid, integer, numeric) is
-    'Takes an amount from a platform''s budget, if this share of it is not used up: null. Otherwise takes nothing and says when the next window begins. A platform without a rule has no limit.';
-revoke execute on function private.spend_budget(uuid, integer, numeric) from public, anon, authenticated, service_role;
-
 create function private.budget_share(job private.sync_job)
 returns numeric
 language plpgsql
@@ -197,6 +164,46 @@ $$;
 comment on function private.budget_share(private.sync_job) is
     'How much of its platform''s budget a run may use: all of it at the start of a new connection, less for known accounts, least for backfill.';
 revoke execute on function private.budget_share(private.sync_job) from public, anon, authenticated, service_role;
+
+create function private.spend_budget(platform_id uuid, job private.sync_job)
+returns timestamptz
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_rule jsonb;
+    v_start timestamptz;
+    v_end timestamptz;
+    v_amount integer;
+    v_allowed integer;
+    v_used integer;
+begin
+    select s.value into v_rule from private.setting as s
+    join public.platform as p on s.key = 'budget.' || p.slug
+    where p.id = spend_budget.platform_id;
+    if v_rule is null then
+        return null;
+    end if;
+    v_amount := coalesce((v_rule ->> 'page')::integer, 1)
+        + case when job.page_number = 0 then coalesce((v_rule ->> 'profile')::integer, 0) else 0 end;
+    v_allowed := floor((v_rule ->> 'limit')::numeric * private.budget_share(job));
+    -- A window begins where the limit's own clock says, daylight saving included.
+    v_start := date_trunc(v_rule ->> 'window', clock_timestamp(), v_rule ->> 'time_zone');
+    v_end := (v_start at time zone (v_rule ->> 'time_zone') + ('1 ' || (v_rule ->> 'window'))::interval)
+        at time zone (v_rule ->> 'time_zone');
+    insert into private.platform_budget as b (platform_id, window_start, used)
+    select spend_budget.platform_id, v_start, v_amount
+    where v_amount <= v_allowed
+    on conflict on constraint platform_budget_pkey do update set used = b.used + excluded.used
+    where b.used + excluded.used <= v_allowed
+    returning b.used into v_used;
+    return case when v_used is null then v_end end;
+end;
+$$;
+comment on function private.spend_budget(uuid, private.sync_job) is
+    'Takes the cost of a run''s next page from its platform''s budget, if the run''s share of it is not used up: null. Otherwise takes nothing and says when the next window begins. A platform without a rule has no limit.';
+revoke execute on function private.spend_budget(uuid, private.sync_job) from public, anon, authenticated, service_role;
 
 create function private.platform_pause(platform_id uuid)
 returns timestamptz
@@ -522,7 +529,7 @@ for each row when (old.is_active and not new.is_active) execute function private
 -- What a worker calls: claim, then a page after another, or release
 -- ---------------------------------------------------------------------------------------------------------------------
 
-create function private.claim_sync_run(run_id uuid, cost integer)
+create function private.claim_sync_run(run_id uuid)
 returns jsonb
 language plpgsql
 security definer
@@ -569,7 +576,7 @@ begin
     end if;
     v_until := coalesce(
         private.platform_pause(v_account.platform_id),
-        private.spend_budget(v_account.platform_id, cost, private.budget_share(v_job))
+        private.spend_budget(v_account.platform_id, v_job)
     );
     if v_until is not null then
         perform private.park_run(v_run.id, v_until);
@@ -604,23 +611,23 @@ begin
     );
 end;
 $$;
-comment on function private.claim_sync_run(uuid, integer) is 'Body of public.claim_sync_run.';
-revoke execute on function private.claim_sync_run(uuid, integer) from public, anon, authenticated, service_role;
-grant execute on function private.claim_sync_run(uuid, integer) to service_role;
+comment on function private.claim_sync_run(uuid) is 'Body of public.claim_sync_run.';
+revoke execute on function private.claim_sync_run(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.claim_sync_run(uuid) to service_role;
 
-create function public.claim_sync_run(run_id uuid, cost integer default 1)
+create function public.claim_sync_run(run_id uuid)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 begin
-    return private.claim_sync_run(run_id, cost);
+    return private.claim_sync_run(run_id);
 end;
 $$;
-comment on function public.claim_sync_run(uuid, integer) is
-    'Takes a run under a lease (service only) and pays `cost` for its next page: {status: claimed, lease, cursor, page_number, platform, connection_id, scopes, account}. done: nothing left to do; busy: another worker has it (look_again_in seconds, where nobody else will); waiting: not before `seconds` have passed.';
-revoke execute on function public.claim_sync_run(uuid, integer) from public, anon, authenticated, service_role;
-grant execute on function public.claim_sync_run(uuid, integer) to service_role;
+comment on function public.claim_sync_run(uuid) is
+    'Takes a run under a lease (service only) and pays for its next page: {status: claimed, lease, cursor, page_number, platform, connection_id, scopes, account}. done: nothing left to do; busy: another worker has it (look_again_in seconds, where nobody else will); waiting: not before `seconds` have passed.';
+revoke execute on function public.claim_sync_run(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.claim_sync_run(uuid) to service_role;
 
 create function private.upstream_changes(
     item public.content_item, title text, description text, tags text[], hashtags text[], category text, language text,
@@ -907,7 +914,7 @@ revoke execute on function private.store_content(uuid, uuid, jsonb, timestamptz)
 
 create function private.apply_content_page(
     run_id uuid, lease uuid, page_number integer, items jsonb, next_cursor text, is_last boolean,
-    cost integer, account jsonb, pause_seconds double precision, warning text
+    account jsonb, pause_seconds double precision, warning text
 )
 returns jsonb
 language plpgsql
@@ -997,7 +1004,7 @@ begin
     if pause_seconds > 0 then
         v_until := v_now + make_interval(secs => least(pause_seconds, 86400));
     else
-        v_until := private.spend_budget(v_platform_id, cost, private.budget_share(v_job));
+        v_until := private.spend_budget(v_platform_id, v_job);
     end if;
     if v_until is not null then
         perform private.park_run(v_run.id, v_until);
@@ -1006,16 +1013,16 @@ begin
     return jsonb_build_object('status', 'next', 'page_number', v_job.page_number);
 end;
 $$;
-comment on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, integer, jsonb, double precision, text) is
+comment on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text) is
     'Body of public.apply_content_page.';
-revoke execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, integer, jsonb, double precision, text)
+revoke execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
 from public, anon, authenticated, service_role;
-grant execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, integer, jsonb, double precision, text)
+grant execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
 to service_role;
 
 create function public.apply_content_page(
     run_id uuid, lease uuid, page_number integer, items jsonb, next_cursor text default null, is_last boolean default false,
-    cost integer default 1, account jsonb default null, pause_seconds double precision default 0, warning text default null
+    account jsonb default null, pause_seconds double precision default 0, warning text default null
 )
 returns jsonb
 language plpgsql
@@ -1023,20 +1030,20 @@ set search_path = ''
 as $$
 begin
     return private.apply_content_page(
-        run_id, lease, page_number, items, next_cursor, is_last, cost, account, pause_seconds, warning
+        run_id, lease, page_number, items, next_cursor, is_last, account, pause_seconds, warning
     );
 end;
 $$;
-comment on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, integer, jsonb, double precision, text) is
-    'Stores one page of a claimed run (service only): items, cursor, counts, account facts, and the budget of the next page (`cost`), in one transaction. {status}: next; done, after the last page; waiting, the run pauses; lost, somebody else has the run and nothing was written.';
-revoke execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, integer, jsonb, double precision, text)
+comment on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text) is
+    'Stores one page of a claimed run (service only): items, cursor, counts, account facts, and the budget of the next page, in one transaction. {status}: next; done, after the last page; waiting, the run pauses; lost, somebody else has the run and nothing was written.';
+revoke execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
 from public, anon, authenticated, service_role;
-grant execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, integer, jsonb, double precision, text)
+grant execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
 to service_role;
 
 create function private.release_sync_run(
     run_id uuid, lease uuid, error_code text, error_message text, retry_after_seconds double precision, is_final boolean,
-    is_platform_failure boolean
+    blame text
 )
 returns jsonb
 language plpgsql
@@ -1066,8 +1073,14 @@ begin
         update public.sync_run as r set waiting_until = null where r.id = v_run.id;
         return '{"status": "next"}';
     end if;
-    if is_platform_failure then
+    if blame = 'platform' then
         perform private.platform_failed(v_platform_id);
+    elsif blame = 'app_limit' then
+        -- The limit is everybody's: nobody else needs to find out by a call of his own.
+        insert into private.platform_health as h (platform_id, stopped_until)
+        values (v_platform_id, v_now + make_interval(secs => least(coalesce(retry_after_seconds, 60), 86400)))
+        on conflict on constraint platform_health_pkey do update set
+            stopped_until = greatest(h.stopped_until, excluded.stopped_until);
     end if;
     if is_final or v_job.failures + 1 >= private.setting_int('sync.max_failures') then
         perform private.end_run(v_run.id, 'failed', release_sync_run.error_code, release_sync_run.error_message);
@@ -1084,14 +1097,14 @@ begin
     return jsonb_build_object('status', 'waiting', 'seconds', ceil(extract(epoch from v_until - v_now))::integer);
 end;
 $$;
-comment on function private.release_sync_run(uuid, uuid, text, text, double precision, boolean, boolean) is 'Body of public.release_sync_run.';
-revoke execute on function private.release_sync_run(uuid, uuid, text, text, double precision, boolean, boolean)
+comment on function private.release_sync_run(uuid, uuid, text, text, double precision, boolean, text) is 'Body of public.release_sync_run.';
+revoke execute on function private.release_sync_run(uuid, uuid, text, text, double precision, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function private.release_sync_run(uuid, uuid, text, text, double precision, boolean, boolean) to service_role;
+grant execute on function private.release_sync_run(uuid, uuid, text, text, double precision, boolean, text) to service_role;
 
 create function public.release_sync_run(
     run_id uuid, lease uuid, error_code text default null, error_message text default null,
-    retry_after_seconds double precision default null, is_final boolean default false, is_platform_failure boolean default false
+    retry_after_seconds double precision default null, is_final boolean default false, blame text default null
 )
 returns jsonb
 language plpgsql
@@ -1099,15 +1112,15 @@ set search_path = ''
 as $$
 begin
     return private.release_sync_run(
-        run_id, lease, error_code, error_message, retry_after_seconds, is_final, is_platform_failure
+        run_id, lease, error_code, error_message, retry_after_seconds, is_final, blame
     );
 end;
 $$;
-comment on function public.release_sync_run(uuid, uuid, text, text, double precision, boolean, boolean) is
-    'Gives a claimed run back (service only). Without an error: next, somebody else goes on now. With one: waiting, tried again after a growing pause or the platform''s own; done, if it is final or one failure too many. lost: it was not the caller''s any more.';
-revoke execute on function public.release_sync_run(uuid, uuid, text, text, double precision, boolean, boolean)
+comment on function public.release_sync_run(uuid, uuid, text, text, double precision, boolean, text) is
+    'Gives a claimed run back (service only). Without an error: next, somebody else goes on now. With one: waiting, tried again after a growing pause or the platform''s own (`blame`: platform counts for its breaker, app_limit stops everybody); done, if it is final or one failure too many. lost: it was not the caller''s any more.';
+revoke execute on function public.release_sync_run(uuid, uuid, text, text, double precision, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function public.release_sync_run(uuid, uuid, text, text, double precision, boolean, boolean) to service_role;
+grant execute on function public.release_sync_run(uuid, uuid, text, text, double precision, boolean, text) to service_role;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- What the dispatcher calls

@@ -11,7 +11,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from functions.connectors.client import Request, Response, error_for, plain_word, send
 from functions.connectors.spec import OAuthSpec, PlatformSpec, Secrets, Token
@@ -182,6 +182,12 @@ def check_oauth(response: Response) -> UpstreamError | None:
     return error_for(response, code=code)
 
 
+def expected_issuer(oauth: OAuthSpec) -> str:
+    """What `iss` must be in a redirect that has one: the named issuer, else where the user was sent."""
+    parts = urlsplit(oauth.authorize_url)
+    return oauth.issuer or f"{parts.scheme}://{parts.netloc}"
+
+
 def missing_scopes(oauth: OAuthSpec, granted: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(required, optional) scopes that were asked for and not granted. Not said means as asked (RFC 6749, 5.1)."""
     if granted is None:
@@ -189,6 +195,31 @@ def missing_scopes(oauth: OAuthSpec, granted: tuple[str, ...] | None) -> tuple[t
     have = frozenset(granted)
     required = tuple(scope for scope in oauth.required_scopes if scope not in have)
     return required, tuple(scope for scope in oauth.optional_scopes if scope not in have)
+
+
+def to_json(platform: PlatformSpec, token: Token) -> dict[str, Any]:
+    """A token as the database takes it; lifetimes are seconds from now, so that the database dates them."""
+    oauth = platform.oauth
+    renews_itself = oauth.refresh is not None and not oauth.refresh_needs_refresh_token
+    return {
+        "access_token": token.access_token,
+        "refresh_token": token.refresh_token if oauth.refresh is not None else None,
+        "lifetime_seconds": token.lifetime_seconds,
+        "refresh_lifetime_seconds": token.refresh_lifetime_seconds,
+        "is_refreshable": renews_itself,
+        "refresh_after_seconds": oauth.refresh_after_seconds,
+        "scopes": list(token.scopes or ()),
+        "extra": dict(token.extra),
+    }
+
+
+def from_json(stored: Mapping[str, Any]) -> Token:
+    """A token as the database gives it back. Its times are not in it: the database judges them."""
+    return Token(
+        access_token=stored["access_token"],
+        refresh_token=stored.get("refresh_token"),
+        extra=stored.get("extra") or {},
+    )
 
 
 def _ask(platform: PlatformSpec, request: Request) -> Token:

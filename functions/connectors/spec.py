@@ -85,15 +85,12 @@ class OAuthSpec:
 
 
 class Api(Protocol):
-    """A platform's API on behalf of one account: signs, counts against the budget, sends and checks each request."""
+    """A platform's API on behalf of one account: signs, sends and checks each request (`functions.connectors.api`)."""
 
-    @property
-    def scopes(self) -> frozenset[str]:
-        """The scopes that the connection was granted."""
-        ...
+    scopes: frozenset[str]  # what the connection was granted
 
-    def call(self, request: Request, *, cost: int = 1) -> Any:
-        """The JSON of the answer. `cost` is in the platform's own units. Raises UpstreamError and its kin."""
+    def call(self, request: Request) -> Any:
+        """The JSON of the answer. Raises UpstreamError and its kin."""
         ...
 
 
@@ -133,6 +130,10 @@ class Profile:
         only = accounts[0]
         return cls(only.platform_account_id, only.username, only.account_name, only.avatar_url, accounts[:1])
 
+    def find(self, account: AccountRecord) -> AccountRecord | None:
+        """The account of this profile that is `account`, as the platform shows it now."""
+        return next((one for one in self.accounts if one.platform_account_id == account.platform_account_id), None)
+
 
 @dataclass(frozen=True, slots=True)
 class ContentRecord:
@@ -156,28 +157,33 @@ class ContentRecord:
     language: str | None = None
     published_at: datetime | None = None
     visibility: Visibility = "public"
+    media: tuple[Mapping[str, Any], ...] = ()
+    """Pictures and videos in order, each {type, url} and, where known, width and height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of an account's content. `cursor` leads to the next one, None ends the run.
 
-    `missing` are ids that the page named and the platform then did not have.
+    `warning` is a word for what the platform did not let us read; the run ends as partial then.
     """
 
     records: tuple[ContentRecord, ...]
     cursor: str | None = None
-    missing: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformSpec:
     """A social platform: its OAuth, its errors, and how its accounts and pages are read.
 
-    `sign` adds the access token to a request. `fetch_profile` reads a grant's accounts; `fetch_page` reads one page
-    of an account from a cursor (None: the first). Both only build requests and parse answers; `Api` does the rest.
-    `check` reads the platform's error envelope: GrantRevokedError for a dead token, UpstreamUnavailableError for
-    limits and outages, UpstreamRefusedError otherwise.
+    `sign` adds the access token to a request. `fetch_profile` reads a grant's accounts, `fetch_account` one of them
+    anew (None if it is not there any more), `fetch_page` one page of its content from a cursor (None: the first).
+    They only build requests and parse answers; `Api` does the rest.
+    `check` reads the platform's error envelope: TokenRejectedError for an access token that is not good any more,
+    UpstreamUnavailableError for limits and outages, UpstreamRefusedError otherwise. `read_pause` reads the seconds that
+    an answer's headers ask us to wait before the next call. `app_limit_codes` are error codes of limits that all users
+    share.
     """
 
     slug: str
@@ -185,8 +191,11 @@ class PlatformSpec:
     oauth: OAuthSpec
     sign: Callable[[Request, str], Request]
     fetch_profile: Callable[[Api], Profile]
+    fetch_account: Callable[[Api, AccountRecord], AccountRecord | None]
     fetch_page: Callable[[Api, AccountRecord, str | None], Page]
     check: Check = check_status
+    read_pause: Callable[[Response], float] | None = None
+    app_limit_codes: frozenset[str] = frozenset()
 
 
 # ------------------------------------------------------------------------------------------------- AI providers

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from functions.connectors import oauth2
 from functions.connectors.client import Request, Response, error_for, plain_word
@@ -38,9 +40,9 @@ SHORT_MAX_SECONDS = 180
 # Where the shape is unknown, only what was short enough before three minutes were allowed, or says so itself.
 SHORT_OF_UNKNOWN_SHAPE_MAX_SECONDS = 60
 THUMBNAIL_NAMES = ("maxres", "standard", "high", "medium", "default")
-LIMIT_REASONS = frozenset(
-    {"quotaExceeded", "dailyLimitExceeded", "rateLimitExceeded", "userRateLimitExceeded", "backendError"}
-)
+DAILY_LIMIT_REASONS = frozenset({"quotaExceeded", "dailyLimitExceeded"})
+LIMIT_REASONS = DAILY_LIMIT_REASONS | {"rateLimitExceeded", "userRateLimitExceeded", "backendError"}
+QUOTA_TIME_ZONE = "America/Los_Angeles"  # the daily quota starts anew at midnight there
 # https://developers.google.com/youtube/data/reference/videoCategories; the ids have been the same for years.
 CATEGORIES = {
     "1": "Film & Animation",
@@ -104,7 +106,10 @@ def parse_video(video: Any) -> ContentRecord:
     snippet, status = fields.obj(video.get("snippet")), fields.obj(video.get("status"))
     statistics = fields.obj(video.get("statistics"))
     duration = fields.iso_duration_seconds(fields.obj(video.get("contentDetails")).get("duration"))
-    title, description = fields.text(snippet.get("title")), fields.text(snippet.get("description"))
+    title, description = (
+        fields.text(snippet.get("title"), fields.MAX_TITLE_CHARACTERS),
+        fields.text(snippet.get("description")),
+    )
     hashtags = fields.hashtags(title, description)
     content_type = _content_type(video, duration, hashtags)
     video_id = str(video["id"])
@@ -141,8 +146,13 @@ def fetch_profile(api: Api) -> Profile:
     return Profile.of_single(accounts)
 
 
+def fetch_account(api: Api, account: AccountRecord) -> AccountRecord | None:
+    """The channel as it is now."""
+    return fetch_profile(api).find(account)
+
+
 def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
-    """Fifty uploads, newest first. Listed videos that the API then does not know are reported as missing."""
+    """Fifty uploads, newest first. Videos that are listed and that the API then does not know are left out."""
     params: dict[str, str | int] = {
         "part": "contentDetails",
         "playlistId": account.sync_hint.get("uploads") or f"UU{account.platform_account_id[2:]}",
@@ -167,10 +177,7 @@ def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
     }
     found = api.call(Request("GET", f"{API}/videos", parts))
     records = tuple(parse_video(video) for video in fields.objects(found.get("items")) if video.get("id"))
-    seen = {record.platform_content_id for record in records}
-    return Page(
-        records, fields.text(listing.get("nextPageToken")), tuple(video_id for video_id in ids if video_id not in seen)
-    )
+    return Page(records, fields.text(listing.get("nextPageToken")))
 
 
 def check(response: Response) -> UpstreamError | None:
@@ -181,13 +188,20 @@ def check(response: Response) -> UpstreamError | None:
     reason = next((plain_word(entry.get("reason")) for entry in fields.objects(error.get("errors"))), None)
     if response.status == 401 and reason != "youtubeSignupRequired":
         return TokenRejectedError(service=response.service, upstream_status=401, upstream_code=reason)
-    if reason in LIMIT_REASONS:
-        return error_for(response, code=reason, unavailable=True)
-    return error_for(response, code=reason)
+    failure = error_for(response, code=reason, unavailable=True if reason in LIMIT_REASONS else None)
+    if reason in DAILY_LIMIT_REASONS:
+        failure.retry_after_seconds = _seconds_to_reset()
+    return failure
 
 
 def sign(request: Request, access_token: str) -> Request:
     return dataclasses.replace(request, headers={**request.headers, "Authorization": f"Bearer {access_token}"})
+
+
+def _seconds_to_reset() -> float:
+    now = datetime.now(ZoneInfo(QUOTA_TIME_ZONE))
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
+    return (midnight.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
 
 
 def _video_ids(listing: Any) -> list[str]:
@@ -271,6 +285,8 @@ SPEC = PlatformSpec(
     oauth=OAUTH,
     sign=sign,
     fetch_profile=fetch_profile,
+    fetch_account=fetch_account,
     fetch_page=fetch_page,
     check=check,
+    app_limit_codes=DAILY_LIMIT_REASONS,
 )

@@ -1,0 +1,65 @@
+"""Sync: POST /sync, the queue's worker, the scheduled dispatcher.
+
+Each is a Lambda function of its own. FastAPI is loaded by the first one only, when it is called.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from uuid import UUID
+
+from functions.core import settings
+from functions.core.observability import logger
+from functions.sync import service
+from functions.sync import worker as run_worker
+
+settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.SYNC_QUEUE_URL)
+
+DISPATCH_MARGIN_SECONDS = 15.0
+SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """POST /sync."""
+    from functions.sync.api import handle
+
+    return handle(event, context)
+
+
+def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """An SQS batch of `{run_id}`; answers which messages should be delivered again."""
+    logger.clear_state()
+    end_at = _end_at(context)
+    failures = []
+    records = event["Records"]
+    for number, record in enumerate(records):
+        # What is left of the time is shared by the messages that are left.
+        now = time.monotonic()
+        available = run_worker.Time(now + (end_at - now) / (len(records) - number), end_at)
+        try:
+            run_id = str(UUID(json.loads(record["body"])["run_id"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            logger.error("message names no run", extra={"message_id": record["messageId"]})
+            failures.append(record["messageId"])
+            continue
+        try:
+            run_worker.work_on(run_id, available)
+        except run_worker.NotDoneError:
+            failures.append(record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
+
+
+def dispatch(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001
+    """The schedule: send due runs to the queue."""
+    logger.clear_state()
+    sent = service.dispatch(_end_at(context) - DISPATCH_MARGIN_SECONDS)
+    logger.info("runs sent", extra={"count": sent})
+    return {"sent": sent}
+
+
+def _end_at(context: Any) -> float:
+    """When this invocation is ended, on time.monotonic()'s clock."""
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    return time.monotonic() + (float(remaining()) / 1000 if remaining else SECONDS_WITHOUT_CONTEXT)

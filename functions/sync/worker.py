@@ -1,0 +1,175 @@
+"""Working on a run: page after page, until it ends, has to wait, or the worker's own time is over.
+
+Nothing that matters is remembered here. The database holds the cursor, moved with each page; whoever comes next goes
+on from there, so this process may end anywhere. Redeliveries and duplicates find the run taken, done, or further on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from functions.connectors import registry
+from functions.connectors.api import PlatformApi
+from functions.connectors.spec import AccountRecord, ContentRecord, PlatformSpec
+from functions.core import http, queues, settings
+from functions.core.errors import (
+    GrantRevokedError,
+    StreamVibeError,
+    UpstreamError,
+    UpstreamRefusedError,
+)
+from functions.core.observability import logger
+from functions.core.queues import QueueUnavailableError
+from functions.database import sync
+from functions.sync import tokens
+
+Row = dict[str, Any]
+
+PAGE_SECONDS = 30.0  # for all calls of one page; shorter than the lease (sync.lease)
+STORE_SECONDS = 5.0  # what storing a page and handing over may take
+LEAST_SECONDS = 15.0  # with less than this left no page is begun
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Time:
+    """When a worker should hand its run over, and when it is ended (both on time.monotonic()'s clock)."""
+
+    hand_over_at: float
+    end_at: float
+
+    def is_over(self) -> bool:
+        """Whether another page should be left to another worker."""
+        return time.monotonic() > self.hand_over_at or self.left() < LEAST_SECONDS
+
+    def left(self) -> float:
+        return self.end_at - time.monotonic()
+
+
+class NotDoneError(Exception):
+    """The message should be delivered again."""
+
+
+def work_on(run_id: str, available: Time) -> None:
+    """Work on a run while there is time, for one page at least. Raises NotDoneError where a redelivery is wanted."""
+    if available.left() < LEAST_SECONDS:
+        raise NotDoneError
+    claimed = sync.claim(run_id)
+    if claimed["status"] == "busy" and "look_again_in" in claimed:
+        _send_again(run_id, claimed["look_again_in"])
+    if claimed["status"] != "claimed":
+        return
+    logger.append_keys(run_id=run_id, platform=claimed["platform"])
+    try:
+        status = _pages(run_id, claimed, available)
+    except GrantRevokedError as error:
+        _release(run_id, claimed, error, is_final=True)
+    except UpstreamRefusedError as error:
+        _release(run_id, claimed, error, is_final=True, blame=_blame(claimed, error))
+    except UpstreamError as error:
+        _release(run_id, claimed, error, is_final=False, blame=_blame(claimed, error))
+        raise NotDoneError from None
+    except StreamVibeError as error:
+        # The database: if it does not even take the release, the lease ends by itself.
+        logger.error(error.detail, extra={"code": error.problem_code})
+        raise NotDoneError from None
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on later
+        logger.error("unexpected error", extra={"error_type": type(error).__name__})
+        _release(run_id, claimed, StreamVibeError(), is_final=False)
+        raise NotDoneError from None
+    else:
+        if status["status"] == "next":
+            _send_again(run_id, 0)
+        elif status["status"] == "waiting":
+            logger.info("run waits", extra={"seconds": status["seconds"]})
+
+
+def _pages(run_id: str, claimed: Row, available: Time) -> Row:
+    """Read and store pages; the last answer of the database."""
+    spec = registry.platform(claimed["platform"])
+    account = _account(claimed["account"])
+    with http.deadline(min(PAGE_SECONDS, available.left() - STORE_SECONDS)):
+        api = _api(spec, claimed, account)
+    cursor, page_number = claimed["cursor"], claimed["page_number"]
+    while True:
+        with http.deadline(min(PAGE_SECONDS, available.left() - STORE_SECONDS)):
+            fresh = spec.fetch_account(api, account) if page_number == 0 else None
+            account = fresh or account
+            page = spec.fetch_page(api, account, cursor)
+        answer = sync.apply_page(
+            run_id,
+            claimed["lease"],
+            page_number,
+            items=[content_row(record) for record in page.records],
+            next_cursor=page.cursor,
+            account=_account_row(fresh) if fresh else None,
+            pause_seconds=api.pause_seconds,
+            warning=page.warning,
+        )
+        if answer["status"] != "next":
+            return answer
+        if available.is_over():
+            return sync.release(run_id, claimed["lease"])
+        cursor, page_number = page.cursor, answer["page_number"]
+
+
+def _api(spec: PlatformSpec, claimed: Row, account: AccountRecord) -> PlatformApi:
+    held = tokens.use(spec.slug, claimed["connection_id"])
+
+    def renew() -> str:
+        nonlocal held
+        held = tokens.use(spec.slug, claimed["connection_id"], rejected_version=held.version)
+        return held.access_token(account.platform_account_id)
+
+    return PlatformApi(spec, held.access_token(account.platform_account_id), frozenset(claimed["scopes"]), renew)
+
+
+def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: bool, blame: str | None = None) -> None:
+    logger.warning("run interrupted", extra={"code": error.problem_code, "is_final": is_final})
+    sync.release(
+        run_id,
+        claimed["lease"],
+        error_code=(error.upstream_code if isinstance(error, UpstreamError) else None) or error.problem_code,
+        error_message=error.detail,
+        retry_after_seconds=error.retry_after_seconds if isinstance(error, UpstreamError) else None,
+        is_final=is_final,
+        blame=blame,
+    )
+
+
+def _blame(claimed: Row, error: UpstreamError) -> str | None:
+    """Whose fault it is: the platform's own trouble, a limit that all users share, or this account's (None)."""
+    if error.upstream_code in registry.platform(claimed["platform"]).app_limit_codes:
+        return "app_limit"
+    is_outage = error.upstream_status is None or error.upstream_status >= 500
+    return "platform" if is_outage and not isinstance(error, UpstreamRefusedError) else None
+
+
+def _send_again(run_id: str, delay_seconds: int) -> None:
+    try:
+        queues.send(settings.SYNC_QUEUE_URL, [{"run_id": run_id}], delay_seconds=delay_seconds)
+    except QueueUnavailableError:
+        logger.warning("run waits for the dispatcher", extra={"run_id": run_id})
+
+
+def content_row(record: ContentRecord) -> Row:
+    """A piece of content as apply_content_page takes it."""
+    row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    row["published_at"] = record.published_at.isoformat() if record.published_at else None
+    return row
+
+
+def _account(stored: Row) -> AccountRecord:
+    return AccountRecord(
+        platform_account_id=stored["platform_account_id"],
+        account_name=stored["account_name"],
+        username=stored["username"],
+        sync_hint=stored["sync_hint"] or {},
+    )
+
+
+def _account_row(account: AccountRecord) -> Row:
+    row = {field.name: getattr(account, field.name) for field in dataclasses.fields(account)}
+    row.pop("access_token")
+    return row
