@@ -1,60 +1,88 @@
-"""Sending work to SQS. Messages name a row and hold nothing else; whoever works on it asks the database.
+"""SQS, both ends: handing work over, and working through a batch so that one bad message spoils no other.
 
-Docs: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+Docs: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html. Messages are small JSON objects that
+name rows; they never hold a secret. A message may come twice: whoever works on it lets the database decide.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from functions.core import settings
 from functions.core.errors import StreamVibeError
 from functions.core.observability import logger
-from functions.core.settings import Setting
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs import SQSClient
 
-BATCH_SIZE = 10
-LONGEST_DELAY_SECONDS = 900
-
-
-class QueueUnavailableError(StreamVibeError):
-    code = "queue_unavailable"
-    status = 503
-    title = "The work queue cannot be reached"
-    retryable = True
+MESSAGES_PER_CALL = 10  # SQS takes no more
+LONGEST_DELAY_SECONDS = 900  # SQS keeps no message back for longer
 
 
 @functools.cache
 def _client() -> SQSClient:
-    # boto3 is slow to load; only those who send pay for it, when they send.
-    import boto3  # noqa: PLC0415
+    import boto3  # noqa: PLC0415 - costs a cold start more than all else; most calls send nothing
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
     return boto3.client("sqs", endpoint_url=settings.AWS_ENDPOINT_URL.value() or None, config=config)
 
 
-def send(queue: Setting[str], messages: Sequence[dict[str, str]], *, delay_seconds: int = 0) -> None:
-    """Send messages, ten in a call, to be delivered after `delay_seconds` (at most 900).
+def send(queue_url: str, bodies: Sequence[dict[str, Any]], *, delay_seconds: int = 0) -> int:
+    """Hand `bodies` over, ten at a time, to be delivered after `delay_seconds` (900 at most); how many were taken.
 
-    Raises QueueUnavailableError if any of them was not taken; those that were are delivered all the same.
+    Never raises: what is not taken must be found again by its lease.
     """
     delay = max(0, min(delay_seconds, LONGEST_DELAY_SECONDS))
-    for start in range(0, len(messages), BATCH_SIZE):
+    taken = 0
+    for start in range(0, len(bodies), MESSAGES_PER_CALL):
+        batch = bodies[start : start + MESSAGES_PER_CALL]
         entries = [
-            {"Id": str(number), "MessageBody": json.dumps(message), "DelaySeconds": delay}
-            for number, message in enumerate(messages[start : start + BATCH_SIZE])
+            {"Id": str(number), "MessageBody": json.dumps(body), "DelaySeconds": delay}
+            for number, body in enumerate(batch)
         ]
         try:
-            answer = _client().send_message_batch(QueueUrl=queue.value(), Entries=entries)  # type: ignore[arg-type]
-        except Exception as error:  # noqa: BLE001 - botocore's errors share no base that is cheap to import
-            logger.warning("queue did not take messages", extra={"error_type": type(error).__name__})
-            raise QueueUnavailableError from None
-        if answer.get("Failed"):
-            logger.warning("queue took only a part of the messages", extra={"failed": len(answer["Failed"])})
-            raise QueueUnavailableError
+            answer = _client().send_message_batch(QueueUrl=queue_url, Entries=entries)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - botocore's errors have no common base that is cheap to import
+            logger.error("the queue cannot be reached", extra={"error_type": type(error).__name__})
+            return taken
+        taken += len(answer.get("Successful", []))
+        if failed := answer.get("Failed"):
+            logger.warning("messages were not taken", extra={"count": len(failed)})
+    return taken
+
+
+def work_through(event: dict[str, Any], work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Call `work` with each message's object; the partial batch response names those to deliver again.
+
+    A message that is no JSON object, and an error that says it is pointless to repeat, are logged and let go: the
+    database holds what became of the work.
+    """
+    failures = []
+    for record in event.get("Records", []):
+        body = _object(record.get("body"))
+        if body is None:
+            logger.error("message is not a JSON object", extra={"message_id": record.get("messageId")})
+            continue
+        try:
+            work(body)
+        except StreamVibeError as error:
+            logger.warning("work failed", extra={"code": error.problem_code, "retryable": error.retryable})
+            if error.retryable:
+                failures.append(record["messageId"])
+        except Exception as error:  # noqa: BLE001 - the other messages of the batch must not suffer
+            # The traceback may quote values; the type is enough to find the fault.
+            logger.error("unexpected error", extra={"error_type": type(error).__name__})
+            failures.append(record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failures]}
+
+
+def _object(text: Any) -> dict[str, Any] | None:
+    try:
+        body = json.loads(text)
+    except (ValueError, TypeError):
+        return None
+    return body if isinstance(body, dict) else None

@@ -51,7 +51,7 @@ def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 
-def dispatch(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001
+def dispatch(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The schedule: send due runs to the queue."""
     logger.clear_state()
     sent = service.dispatch(_end_at(context) - DISPATCH_MARGIN_SECONDS)

@@ -7,8 +7,6 @@ from typing import Any
 
 from functions.core import queues, settings
 from functions.core.errors import QuotaExceededError
-from functions.core.observability import logger
-from functions.core.queues import QueueUnavailableError
 from functions.database import sync
 
 
@@ -21,11 +19,8 @@ def start(user_id: str, social_account_id: str, idempotency_key: str | None) -> 
     if started["run_id"] is None:
         raise QuotaExceededError(**started["quota"])
     if started["created"]:
-        # The run is committed. If this message is lost, the dispatcher sends another one.
-        try:
-            queues.send(settings.SYNC_QUEUE_URL, [{"run_id": started["run_id"]}])
-        except QueueUnavailableError:
-            logger.warning("run waits for the dispatcher", extra={"run_id": started["run_id"]})
+        # The run is committed. If this message is not taken, the dispatcher sends another one.
+        queues.send(settings.SYNC_QUEUE_URL.value(), [{"run_id": started["run_id"]}])
     return {"run_id": started["run_id"]}
 
 
@@ -37,7 +32,9 @@ def dispatch(deadline: float) -> int:
     sent = 0
     more = True
     while more and time.monotonic() < deadline:
-        run_ids, more = sync.due(queues.BATCH_SIZE)
-        queues.send(settings.SYNC_QUEUE_URL, [{"run_id": run_id} for run_id in run_ids])
-        sent += len(run_ids)
+        run_ids, more = sync.due(queues.MESSAGES_PER_CALL)
+        taken = queues.send(settings.SYNC_QUEUE_URL.value(), [{"run_id": run_id} for run_id in run_ids])
+        if taken < len(run_ids):
+            break  # the queue has trouble: claiming more would only make more runs wait
+        sent += taken
     return sent

@@ -21,7 +21,6 @@ from functions.core.errors import (
     UpstreamRefusedError,
 )
 from functions.core.observability import logger
-from functions.core.queues import QueueUnavailableError
 from functions.database import sync
 from functions.sync import tokens
 
@@ -147,10 +146,8 @@ def _blame(claimed: Row, error: UpstreamError) -> str | None:
 
 
 def _send_again(run_id: str, delay_seconds: int) -> None:
-    try:
-        queues.send(settings.SYNC_QUEUE_URL, [{"run_id": run_id}], delay_seconds=delay_seconds)
-    except QueueUnavailableError:
-        logger.warning("run waits for the dispatcher", extra={"run_id": run_id})
+    # If it is not taken, the dispatcher sends it.
+    queues.send(settings.SYNC_QUEUE_URL.value(), [{"run_id": run_id}], delay_seconds=delay_seconds)
 
 
 def content_row(record: ContentRecord) -> Row:
