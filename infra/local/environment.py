@@ -142,6 +142,7 @@ def settings(ports: Ports, keys: Secrets, service: Service) -> dict[str, str]:
         "FACEBOOK_CLIENT_SECRET": apps["facebook"].client_secret,
         "TWITTER_CLIENT_ID": apps["twitter"].client_id,
         "TWITTER_CLIENT_SECRET": apps["twitter"].client_secret,
+        **seed.AI_KEYS,
         "POWERTOOLS_SERVICE_NAME": "streamvibe",
         "POWERTOOLS_TRACE_DISABLED": "true",
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),

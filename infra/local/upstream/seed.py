@@ -29,6 +29,14 @@ APPS: Mapping[str, App] = {
 }
 
 
+# By the name of the setting.
+AI_KEYS: Mapping[str, str] = {
+    "OPENAI_API_KEY": "sk-local-openai-key-0000000000000001",
+    "ANTHROPIC_API_KEY": "sk-ant-local-anthropic-key-00000001",
+    "GOOGLE_AI_API_KEY": "AIzaLocalGeminiKey-000000000000000001",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SeedAccount:
     """Who can sign in on a platform. `size` is how many items were published; `options` are the
