@@ -220,7 +220,7 @@ for each row when (new.is_public is distinct from old.is_public) execute functio
 alter table public.content_item enable row level security;
 create policy select_public on public.content_item for select to anon using (is_public);
 create policy select_own_or_public on public.content_item for select to authenticated
-using (social_account_id = any(array(select private.my_account_ids())) or is_public or (select private.is_admin()));
+using (is_public or social_account_id = any(array(select private.my_account_ids())) or (select private.is_admin()));
 create policy update_own on public.content_item for update to authenticated
 using (social_account_id = any(array(select private.my_account_ids())))
 with check (social_account_id = any(array(select private.my_account_ids())));
