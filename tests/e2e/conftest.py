@@ -4,13 +4,15 @@ import fcntl
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from infra.local.stack import Stack
+from tests.e2e.creators import Creator
 
 SCRIPTS = Path(__file__).parent / "js"
 SCRIPT_SECONDS = 120
@@ -51,3 +53,10 @@ def run_script(node_modules: Path, stack: Stack) -> Callable[..., Any]:
         return json.loads(finished.stdout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def sign_up(stack: Stack) -> Iterator[Callable[[], Creator]]:
+    """Signs up a new creator at each call."""
+    with httpx.Client(timeout=60, verify=False) as client:
+        yield lambda: Creator.sign_up(stack, client)
