@@ -56,7 +56,7 @@ class Accounts:
         self._by_slug: dict[str, Account] = {}
         self._by_number: list[Account] = []
         for seed in seeds:
-            self._make(seed)
+            self.add(seed)
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_number)
@@ -81,7 +81,7 @@ class Accounts:
         options = dict(given.pop("options", {}))
         account = self._by_slug.get(slug)
         if account is None:
-            account = self._make(
+            account = self.add(
                 SeedAccount(
                     slug,
                     str(given.pop("name", slug.replace("-", " ").title())),
@@ -99,7 +99,8 @@ class Accounts:
         account.options.update(options)
         return account
 
-    def _make(self, seed: SeedAccount) -> Account:
+    def add(self, seed: SeedAccount) -> Account:
+        """Makes the account that a seed describes."""
         spacing = min(LONGEST_SPACING_SECONDS, SPAN_SECONDS / max(seed.size, 1))
         mix = seed.options.get("mix", self._mix)
         account = Account(

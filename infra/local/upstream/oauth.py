@@ -43,9 +43,9 @@ class Policy:
     access_seconds: float
     refresh_seconds: float | None = None
     rotating: bool = False
-    pkce_required: bool = False
     hex_challenge: bool = False  # TikTok's desktop variant: hex(SHA-256), not base64url
     code_prefix: str = ""
+    code_suffix: str = ""
     access_prefix: str = ""
     refresh_prefix: str = ""
 
@@ -57,6 +57,7 @@ class Grant:
     scopes: tuple[str, ...]
     created_at: float
     offline: bool = True
+    declined: tuple[str, ...] = ()  # asked for and unticked
     revoked: bool = False
     revoked_because: str | None = None
     refreshes: int = 0
@@ -115,7 +116,7 @@ class AuthorizationServer:
         return made
 
     def issue_code(self, grant: Grant, redirect_uri: str, challenge: str = "", challenge_method: str = "") -> str:
-        code = self.policy.code_prefix + secrets.token_urlsafe(36)
+        code = self.policy.code_prefix + secrets.token_urlsafe(36) + self.policy.code_suffix
         expires_at = self.clock.now() + self.policy.code_seconds
         self.codes[code] = Code(grant, redirect_uri, challenge, challenge_method or "plain", expires_at)
         return code

@@ -123,11 +123,19 @@ class Platform(Provider):
             Route("POST", "", "/clients", self._add_redirect),
         )
 
+    def put_account(self, fields: dict[str, Any]) -> Account:
+        """Makes or changes an account."""
+        return self.accounts.put(fields)
+
     def required_account(self, slug: object) -> Account:
         account = self.accounts.get(str(slug)) if slug is not None else self.accounts.default
         if account is None:
             raise ValueError(f"{self.name} has no account {slug!r}")
         return account
+
+    def required_user(self, slug: object) -> Account:
+        """Who signs in; differs from the account that publishes where people manage Pages."""
+        return self.required_account(slug)
 
     def describe_item(self, account: Account, item: Item) -> dict[str, object]:
         return {"id": self.item_id(account, item.index), **asdict(item)}
@@ -137,9 +145,9 @@ class Platform(Provider):
         fields = request.json()
         count = fields.pop("count", None)
         if count is None:
-            return json_response(self.accounts.put(fields).describe(), 201)
+            return json_response(self.put_account(fields).describe(), 201)
         prefix = str(fields.pop("prefix", "creator-"))
-        made = [self.accounts.put({**fields, "slug": f"{prefix}{n}"}).slug for n in range(1, int(count) + 1)]
+        made = [self.put_account({**fields, "slug": f"{prefix}{n}"}).slug for n in range(1, int(count) + 1)]
         return json_response({"slugs": made}, 201)
 
     def _list_content(self, request: Request) -> Response:
@@ -188,12 +196,14 @@ class Platform(Provider):
 
     def _make_grant(self, request: Request) -> Response:
         fields = request.json()
-        account = self.required_account(fields.get("account"))
+        account = self.required_user(fields.get("account"))
         return json_response(self.token_answer(account, tuple(fields.get("scopes") or self.default_scopes)), 201)
 
     def _revoke_grants(self, request: Request) -> Response:
-        account = self.required_account(request.query.get("account"))
-        return json_response({"revoked": self.oauth.revoke_account(account.slug, "revoked by its owner")})
+        """`reason=password` for a changed password, which Meta tells apart."""
+        account = self.required_user(request.query.get("account"))
+        because = request.query.get("reason", "removed by its owner")
+        return json_response({"revoked": self.oauth.revoke_account(account.slug, because)})
 
     def _prepare_decision(self, request: Request) -> Response:
         fields = request.json()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CREATOR_HOST = "creator.example"
+CREATOR_PAGES = 20
 INDEXNOW_KEY = "0123456789abcdef0123456789abcdef"
 
 
@@ -122,7 +123,62 @@ ACCOUNTS: Mapping[str, tuple[SeedAccount, ...]] = {
         SeedAccount("no-channel", "Noah Viewer", "noahviewer", "cooking", 0, 0, options={"no_channel": True}),
         SeedAccount("closed-doors", "Closed Doors", "closeddoors", "travel", 20, 44, options={"suspended": True}),
     ),
+    "tiktok": (
+        SeedAccount("nora-moves", "Nora Moves", "nora.moves", "travel", 80, 64_200, "small adventures ✨"),
+        SeedAccount("tiny-clips", "Tiny Clips", "tinyclips", "cooking", 12, 340, "one pan, one minute"),
+        SeedAccount("pixel-rush", "Pixel Rush", "pixelrush", "gaming", 900, 812_000, "clips every day 🎮"),
+        SeedAccount("mari-desu", "まり", "mari_desu", "nihongo", 45, 9_100, "猫とコーヒー"),
+        SeedAccount("not-yet", "Not Yet", "notyet", "technology", 0, 3),
+    ),
+    "instagram": (
+        SeedAccount(
+            "maya.eats", "Maya Eats", "maya.eats", "cooking", 90, 27_300, "small kitchen, big appetite 🍜", 412
+        ),
+        SeedAccount("leo.outside", "Leo Outside", "leo.outside", "travel", 15, 780, "slow travel"),
+        SeedAccount(
+            "holz.und.heim",
+            "Holz & Heim",
+            "holz.und.heim",
+            "handwerk",
+            800,
+            154_000,
+            "Möbel zum Selberbauen",
+            options={"account_type": "BUSINESS"},
+        ),
+        SeedAccount("huge.feed", "Huge Feed", "huge.feed", "gaming", 12_000, 2_400_000, "more than the API shows"),
+        SeedAccount("blank.page", "Blank Page", "blank.page", "technology", 0, 9),
+    ),
+    "facebook": (
+        SeedAccount(
+            "maya-chen",
+            "Maya Chen",
+            "maya.chen",
+            "cooking",
+            0,
+            0,
+            options={"pages": ("maya-page", "supper-club", "jam")},
+        ),
+        SeedAccount("agency-anna", "Agency Anna", "agency.anna", "travel", 0, 0, options={"page_count": 60}),
+        SeedAccount("big-brand-ben", "Ben Brandt", "ben.brandt", "gaming", 0, 0, options={"pages": ("big-brand",)}),
+        SeedAccount("pageless-paul", "Paul Pageless", "paul.pageless", "travel", 0, 0, options={"pages": ()}),
+    ),
+    "twitter": (
+        SeedAccount("maya_cooks", "Maya Cooks", "maya_cooks", "cooking", 70, 11_800, "I post what I eat."),
+        SeedAccount("leo_walks", "Leo Walks", "leo_walks", "travel", 18, 240, "One step, one post."),
+        SeedAccount("pixelnews", "Pixel News", "pixelnews", "gaming", 4_000, 640_000, "All day, every day. 🎮"),
+        SeedAccount(
+            "quiet_room", "Quiet Room", "quiet_room", "technology", 30, 75, "by invitation", options={"protected": True}
+        ),
+        SeedAccount("nothing_yet", "Nothing Yet", "nothing_yet", "technology", 0, 2),
+    ),
 }
+
+FACEBOOK_PAGES: tuple[SeedAccount, ...] = (
+    SeedAccount("maya-page", "Maya's Little Kitchen", "mayaslittlekitchen", "cooking", 110, 19_400, "Home cooking."),
+    SeedAccount("supper-club", "Supper Club", "supperclub", "cocina", 14, 320, "Cenas para diez."),
+    SeedAccount("jam", "Jam & More", "jamandmore", "cooking", 0, 12, options={"no_username": True}),
+    SeedAccount("big-brand", "Big Brand Gaming", "bigbrandgaming", "gaming", 700, 902_000, "News and clips."),
+)
 
 
 def default_account(platform: str) -> SeedAccount:

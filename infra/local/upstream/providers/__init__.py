@@ -1,4 +1,4 @@
-"""The one list of simulators. A new one is a module here and a line below."""
+"""The one list of simulators. A new one is a module here or in a folder beside, and a line below."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ from infra.local.upstream.ai.anthropic import Anthropic
 from infra.local.upstream.ai.gemini import Gemini
 from infra.local.upstream.ai.openai import LocalServer, OpenAI
 from infra.local.upstream.provider import Provider
+from infra.local.upstream.providers.creator_site import CreatorSite
+from infra.local.upstream.providers.facebook import Facebook
+from infra.local.upstream.providers.instagram import Instagram
+from infra.local.upstream.providers.tiktok import TikTok
+from infra.local.upstream.providers.twitter import Twitter
 from infra.local.upstream.providers.youtube import YouTube
 from infra.local.upstream.stripe.provider import Stripe
 
-PROVIDERS: tuple[type[Provider], ...] = (YouTube, Stripe, OpenAI, Anthropic, Gemini, LocalServer)
+PROVIDERS: tuple[type[Provider], ...] = (
+    YouTube,
+    Instagram,
+    TikTok,
+    Facebook,
+    Twitter,
+    CreatorSite,
+    Stripe,
+    OpenAI,
+    Anthropic,
+    Gemini,
+    LocalServer,
+)

@@ -238,7 +238,7 @@ class YouTube(GoogleSignIn):
     def _public_videos(self, account: Account) -> int:
         if account.catalogue.size > 2_000:  # exact enough, and reading a channel need not make 20,000 items
             return int(len(account.catalogue.live()) * 0.93)
-        return len(account.catalogue.find(lambda item: item.privacy == "public"))
+        return len(account.catalogue.public())
 
     def _playlist(self, playlist_id: str, viewer: Account) -> tuple[Account, tuple[str, ...] | None]:
         for account in (viewer, *self.accounts):
@@ -252,8 +252,9 @@ class YouTube(GoogleSignIn):
     def _visible(self, account: Account, viewer: Account, kinds: tuple[str, ...] | None) -> list[int]:
         if account is viewer and kinds is None:
             return account.catalogue.live()
-        return account.catalogue.find(
-            lambda item: (kinds is None or item.kind in kinds) and (account is viewer or item.privacy == "public")
+        return account.catalogue.select(
+            f"{kinds} for {'the owner' if account is viewer else 'everybody'}",
+            lambda item: (kinds is None or item.kind in kinds) and (account is viewer or item.privacy == "public"),
         )
 
     def _find_video(self, text: str, viewer: Account | None) -> tuple[Account, Item] | None:
