@@ -9,6 +9,10 @@ from infra.local.upstream.provider import Provider
 from infra.local.upstream.providers.creator_site import CreatorSite
 from infra.local.upstream.providers.facebook import Facebook
 from infra.local.upstream.providers.instagram import Instagram
+from infra.local.upstream.providers.search_bing import BingWebmaster
+from infra.local.upstream.providers.search_google import GoogleSearch
+from infra.local.upstream.providers.search_indexnow import IndexNow
+from infra.local.upstream.providers.search_yandex import YandexWebmaster
 from infra.local.upstream.providers.tiktok import TikTok
 from infra.local.upstream.providers.twitter import Twitter
 from infra.local.upstream.providers.youtube import YouTube
@@ -26,4 +30,8 @@ PROVIDERS: tuple[type[Provider], ...] = (
     Anthropic,
     Gemini,
     LocalServer,
+    GoogleSearch,
+    BingWebmaster,
+    YandexWebmaster,
+    IndexNow,
 )
