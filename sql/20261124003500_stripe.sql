@@ -341,26 +341,27 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_answer jsonb;
 begin
-    return (
-        with due as (
-            select e.id from private.stripe_event as e
-            where e.done_at is null and (
-                now_please
-                or (e.attempted_at < now() - private.setting_interval('billing.event_retry_after')
-                    and e.attempts < private.setting_int('billing.event_attempts'))
-            )
-            order by e.attempted_at
-            limit max_events
-            for update skip locked
-        ),
-        taken as (
-            update private.stripe_event as e set attempts = e.attempts + 1, attempted_at = now()
-            from due where e.id = due.id
-            returning e.id, e.type, e.object_id
+    with due as (
+        select e.id from private.stripe_event as e
+        where e.done_at is null and (
+            now_please
+            or (e.attempted_at < now() - private.setting_interval('billing.event_retry_after')
+                and e.attempts < private.setting_int('billing.event_attempts'))
         )
-        select coalesce(jsonb_agg(to_jsonb(t)), '[]') from taken as t
-    );
+        order by e.attempted_at
+        limit max_events
+        for update skip locked
+    ),
+    taken as (
+        update private.stripe_event as e set attempts = e.attempts + 1, attempted_at = now()
+        from due where e.id = due.id
+        returning e.id, e.type, e.object_id
+    )
+    select coalesce(jsonb_agg(to_jsonb(t)), '[]') into v_answer from taken as t;
+    return v_answer;
 end;
 $$;
 comment on function private.claim_stripe_events(integer, boolean) is 'Body of public.claim_stripe_events.';
@@ -488,24 +489,25 @@ as $$
 declare
     v_status text := reading ->> 'status';
     v_invoice jsonb := nullif(reading -> 'invoice', 'null');
+    v_is_unpaid boolean;
 begin
-    if v_status not in ('active', 'trialing') then
+    if v_status not in ('active', 'trialing', 'past_due') then
         return v_status;
     end if;
-    -- Bank debits take days: Stripe calls the subscription active while its first invoice is still open.
     if v_invoice is not null then
-        if v_invoice ->> 'billing_reason' = 'subscription_create' and v_invoice ->> 'status' in ('draft', 'open') then
-            return 'pending';
-        end if;
+        v_is_unpaid := v_invoice ->> 'billing_reason' = 'subscription_create' and v_invoice ->> 'status' in ('draft', 'open');
+    else
+        v_is_unpaid := exists (
+            select 1 from private.stripe_checkout as c
+            where c.subscription_id = reading ->> 'id' and c.status = 'complete' and c.payment_status = 'unpaid'
+        );
+    end if;
+    if not v_is_unpaid then
         return v_status;
     end if;
-    if exists (
-        select 1 from private.stripe_checkout as c
-        where c.subscription_id = reading ->> 'id' and c.status = 'complete' and c.payment_status = 'unpaid'
-    ) then
-        return 'pending';
-    end if;
-    return v_status;
+    -- Bank debits take days: Stripe calls the subscription active while its first invoice is still open. And there is
+    -- no grace for a first payment that bounced.
+    return case when v_status = 'past_due' then 'incomplete' else 'pending' end;
 end;
 $$;
 comment on function private.stripe_state(jsonb) is
@@ -985,53 +987,54 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_answer jsonb;
 begin
-    return (
-        with subscriptions as (
-            select r.id
-            from private.stripe_subscription as r
-            join public.subscription as s on s.user_id = r.user_id
-            where r.reading ->> 'status' not in ('canceled', 'incomplete_expired')
-                or (s.stripe_subscription_id = r.id and s.tier_id <> (select t.id from public.subscription_tier as t where t.slug = 'free'))
-            order by
-                (s.cycle_end_date < now() or s.ends_at < now() or s.stripe_subscription_id is distinct from r.id) desc,
-                r.checked_at
+    with subscriptions as (
+        select r.id
+        from private.stripe_subscription as r
+        join public.subscription as s on s.user_id = r.user_id
+        where r.reading ->> 'status' not in ('canceled', 'incomplete_expired')
+            or (s.stripe_subscription_id = r.id and s.tier_id <> (select t.id from public.subscription_tier as t where t.slug = 'free'))
+        order by
+            (s.cycle_end_date < now() or s.ends_at < now() or s.stripe_subscription_id is distinct from r.id) desc,
+            r.checked_at
+        limit max_readings
+        for update of r skip locked
+    ),
+    taken as (
+        update private.stripe_subscription as r set checked_at = now()
+        from subscriptions as d where r.id = d.id
+        returning r.id
+    ),
+    -- Rows whose subscription was never read here: restored from elsewhere, or every event was lost.
+    unread as (
+        select s.stripe_subscription_id as id from public.subscription as s
+        where s.stripe_subscription_id is not null
+            and not exists (select 1 from private.stripe_subscription as r where r.id = s.stripe_subscription_id)
+        limit max_readings
+    ),
+    checkouts as (
+        update private.stripe_checkout as c set checked_at = now()
+        where c.id in (
+            select d.id from private.stripe_checkout as d
+            where d.session_id is not null and (d.status = 'open' or d.payment_status = 'unpaid')
+                and d.created_at > now() - interval '40 days'
+            order by d.checked_at
             limit max_readings
-            for update of r skip locked
-        ),
-        taken as (
-            update private.stripe_subscription as r set checked_at = now()
-            from subscriptions as d where r.id = d.id
-            returning r.id
-        ),
-        -- Rows whose subscription was never read here: restored from elsewhere, or every event was lost.
-        unread as (
-            select s.stripe_subscription_id as id from public.subscription as s
-            where s.stripe_subscription_id is not null
-                and not exists (select 1 from private.stripe_subscription as r where r.id = s.stripe_subscription_id)
-            limit max_readings
-        ),
-        checkouts as (
-            update private.stripe_checkout as c set checked_at = now()
-            where c.id in (
-                select d.id from private.stripe_checkout as d
-                where d.session_id is not null and (d.status = 'open' or d.payment_status = 'unpaid')
-                    and d.created_at > now() - interval '40 days'
-                order by d.checked_at
-                limit max_readings
-                for update skip locked
-            )
-            returning c.session_id as id
-        ),
-        found as (
-            select 'subscription' as kind, t.id from taken as t
-            union all
-            select 'subscription', u.id from unread as u
-            union all
-            select 'checkout', c.id from checkouts as c
+            for update skip locked
         )
-        select coalesce(jsonb_agg(to_jsonb(f)), '[]') from found as f
-    );
+        returning c.session_id as id
+    ),
+    found as (
+        select 'subscription' as kind, t.id from taken as t
+        union all
+        select 'subscription', u.id from unread as u
+        union all
+        select 'checkout', c.id from checkouts as c
+    )
+    select coalesce(jsonb_agg(to_jsonb(f)), '[]') into v_answer from found as f;
+    return v_answer;
 end;
 $$;
 comment on function private.claim_stripe_readings(integer) is 'Body of public.claim_stripe_readings.';
@@ -1533,6 +1536,8 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_answer jsonb;
 begin
     insert into private.stripe_usage as u (charge_id, user_id, customer_id, event_name, value, occurred_at)
     select h.id, h.user_id, s.stripe_customer_id, p.event_name, h.amount, h.settled_at
@@ -1564,22 +1569,21 @@ begin
     where u.sent_at is null and u.refused_at is null
         and u.occurred_at < now() - private.setting_interval('billing.usage_window');
 
-    return (
-        with due as (
-            select u.id from private.stripe_usage as u
-            where u.sent_at is null and u.refused_at is null and (u.leased_until is null or u.leased_until < now())
-            order by u.occurred_at
-            limit max_rows
-            for update skip locked
-        ),
-        taken as (
-            update private.stripe_usage as u
-            set leased_until = now() + private.setting_interval('billing.usage_lease'), attempts = u.attempts + 1
-            from due where u.id = due.id
-            returning u.id, u.customer_id, u.event_name, u.value, extract(epoch from u.occurred_at)::bigint as "timestamp"
-        )
-        select coalesce(jsonb_agg(to_jsonb(t)), '[]') from taken as t
-    );
+    with due as (
+        select u.id from private.stripe_usage as u
+        where u.sent_at is null and u.refused_at is null and (u.leased_until is null or u.leased_until < now())
+        order by u.occurred_at
+        limit max_rows
+        for update skip locked
+    ),
+    taken as (
+        update private.stripe_usage as u
+        set leased_until = now() + private.setting_interval('billing.usage_lease'), attempts = u.attempts + 1
+        from due where u.id = due.id
+        returning u.id, u.customer_id, u.event_name, u.value, extract(epoch from u.occurred_at)::bigint as "timestamp"
+    )
+    select coalesce(jsonb_agg(to_jsonb(t)), '[]') into v_answer from taken as t;
+    return v_answer;
 end;
 $$;
 comment on function private.claim_stripe_usage(integer) is 'Body of public.claim_stripe_usage.';

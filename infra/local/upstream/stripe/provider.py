@@ -804,7 +804,8 @@ class Stripe(Provider):
     def renew_now(self, request: Request) -> Response:
         """`{subscription}`: its period ends this moment, whatever the calendar says."""
         subscription = self.find("subscription", request.json()["subscription"])
-        self.books.renew(subscription, self.books.now(subscription["customer"]))
+        begun = subscription["items"]["data"][0]["current_period_start"]
+        self.books.renew(subscription, max(self.books.now(subscription["customer"]), begun + 1))
         return json_response(subscription)
 
     def set_dunning(self, request: Request) -> Response:
