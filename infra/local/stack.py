@@ -9,6 +9,7 @@ with Stack.temporary() as stack:    # tests and the demo: free ports, a folder t
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +27,7 @@ from infra.local.environment import Ports, Secrets
 from infra.local.postgres import EditedError, EmbeddedServer, Generation, Server, apply_sql
 from infra.local.postgres.bootstrap import bootstrap_database, bootstrap_roles, is_bootstrapped
 from infra.local.problems import StackError
-from infra.local.processes import Child
+from infra.local.processes import REPOSITORY, Child
 from infra.local.runner.service import Service, read_service
 
 RUN_FOLDER = Path(__file__).parent / ".run"
@@ -118,8 +119,18 @@ class Stack:
             child.start()
         for child in (*early, *late):
             child.wait_until_ready()
+        self._sell_plans()
         # Known to whoever uses the stack, not to the functions: they reach the database through the data API only.
         self.env["DATABASE_URL"] = self.server.dsn(self.database, "postgres")
+
+    def _sell_plans(self) -> None:
+        """Put the plans on sale at the simulated Stripe, as an operator does once for each environment."""
+        command = [sys.executable, "-m", "functions.billing", "setup"]
+        done = subprocess.run(
+            command, env=self.child_environment(), cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise StackError(f"The plans could not be put on sale: {done.stderr.strip().splitlines()[-1:]}")
 
     def _late_children(self, service: Service) -> list[Child]:
         python = [sys.executable, "-m"]

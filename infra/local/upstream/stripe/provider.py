@@ -30,6 +30,8 @@ METER_EVENT_FUTURE_SECONDS = 5 * 60
 CUSTOMER_FIELDS = ("email", "name", "description", "metadata", "phone", "address", "preferred_locales")
 CANCEL_FIELDS = ("comment", "feedback")
 
+CATALOGUE = ("product", "price", "billing.meter")
+
 Handle = Callable[..., Any]
 
 
@@ -41,18 +43,23 @@ class Stripe(Provider):
 
     def __init__(self, world: World) -> None:
         self.deliveries = Deliveries()
+        self.books = Books(world.clock.now, self._publish)
         super().__init__(world)
 
     def reset(self) -> None:
+        """Forget everything but what is on sale, which is set up once and not what a test is about."""
+        catalogue = [one for one in self.books.objects.values() if one["object"] in CATALOGUE]
         self.deliveries.forget()
         self.endpoints: list[Endpoint] = []
         self.books = Books(self.clock.now, self._publish)
+        for one in catalogue:
+            self.books.add(one)
         self._replays: dict[str, tuple[str, Response]] = {}
         # What each session would buy: (price and quantity, the subscription's metadata, days of trial).
         self._orders: dict[str, tuple[list[Object], dict[str, str], int | None]] = {}
-        url, secret = os.environ.get("STRIPE_WEBHOOK_URL"), os.environ.get("STRIPE_WEBHOOK_SECRET", "").split()
-        if url and secret:  # the local stack's own endpoint survives a reset
-            self.endpoints.append(Endpoint(url, secret[0]))
+        functions, secrets = os.environ.get("FUNCTIONS_URL"), os.environ.get("STRIPE_WEBHOOK_SECRET", "").split()
+        if functions and secrets:  # the local stack's own endpoint
+            self.endpoints.append(Endpoint(f"{functions}/stripe/webhook", secrets[0]))
 
     def _publish(self, event: Object) -> None:
         for endpoint in self.endpoints:
