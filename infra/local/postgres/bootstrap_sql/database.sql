@@ -34,3 +34,12 @@ begin
     end if;
 end
 $$;
+
+-- `supabase db lint` wants this one. Hosted projects let `postgres` create it; here it is made where the server has it.
+do $$
+begin
+    if exists (select from pg_catalog.pg_available_extensions where name = 'plpgsql_check') then
+        create extension if not exists plpgsql_check with schema extensions;
+    end if;
+end
+$$;
