@@ -224,9 +224,8 @@ declare
     v_room integer;
     v_account jsonb;
     v_account_id uuid;
-    v_account_ids uuid[] := '{}';
-    v_skipped text[] := '{}';
-    v_frequency interval;
+    v_account_ids uuid[] := array[]::uuid[];
+    v_skipped text[] := array[]::text[];
     v_scopes text[];
 begin
     select p.id into v_platform_id from public.platform as p where p.slug = complete_connection.platform;
@@ -279,8 +278,6 @@ begin
 
     select v_max - count(*) into v_room from public.social_account as a
     where a.user_id = complete_connection.user_id and a.deleted_at is null and a.disabled_by_plan_at is null;
-    select make_interval(hours => u.sync_frequency_hours) into v_frequency
-    from public.user_setting as u where u.user_id = complete_connection.user_id;
 
     for v_account in select a.value from jsonb_array_elements(coalesce(profile -> 'accounts', '[]')) as a loop
         update public.social_account as a set

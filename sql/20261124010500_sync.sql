@@ -549,13 +549,13 @@ begin
     where r.id = claim_sync_run.run_id and r.status in ('queued', 'running')
     for update;
     if not found then
-        return '{"status": "done"}'; -- ended, or gone with its account: the message has nothing to say any more
+        return '{"status": "done"}'::jsonb; -- ended, or gone with its account: the message has nothing to say any more
     end if;
     select j.* into v_job from private.sync_job as j where j.run_id = v_run.id for update;
     if v_job.lease_until > v_now then
         -- A living worker has it, or one that died a moment ago. One message is enough to look again after the lease.
         if v_job.resend_at > v_now then
-            return '{"status": "busy"}';
+            return '{"status": "busy"}'::jsonb;
         end if;
         update private.sync_job as j set resend_at = v_job.lease_until + private.setting_interval('sync.resend_after')
         where j.run_id = v_run.id;
@@ -568,11 +568,11 @@ begin
     end if;
     if v_run.created_at + private.setting_interval('sync.longest_run') < v_now then
         perform private.end_run(v_run.id, 'failed', 'took_too_long', 'The sync did not come to an end in time.');
-        return '{"status": "done"}';
+        return '{"status": "done"}'::jsonb;
     end if;
     if not (select c.is_active from public.platform_connection as c where c.id = v_account.connection_id) then
         perform private.end_run(v_run.id, 'failed', 'reconnect_needed', 'The platform no longer lets us read this account.');
-        return '{"status": "done"}';
+        return '{"status": "done"}'::jsonb;
     end if;
     v_until := coalesce(
         private.platform_pause(v_account.platform_id),
@@ -939,7 +939,7 @@ begin
     select j.* into v_job from private.sync_job as j where j.run_id = v_run.id for update;
     if v_job.run_id is null or v_job.lease_token is distinct from apply_content_page.lease
         or v_job.page_number <> apply_content_page.page_number then
-        return '{"status": "lost"}'; -- another worker goes on from here, or the run is over
+        return '{"status": "lost"}'::jsonb; -- another worker goes on from here, or the run is over
     end if;
     v_now := clock_timestamp();
 
@@ -990,7 +990,7 @@ begin
             v_run.id, case when v_run.error_code is null then 'succeeded' else 'partial' end, v_run.error_code,
             case when v_run.error_code is not null then 'The platform did not let us read everything.' end
         );
-        return '{"status": "done"}';
+        return '{"status": "done"}'::jsonb;
     end if;
 
     update private.sync_job as j set
@@ -1064,14 +1064,14 @@ begin
     select r.* into v_run from public.sync_run as r where r.id = release_sync_run.run_id and r.status = 'running' for update;
     select j.* into v_job from private.sync_job as j where j.run_id = v_run.id for update;
     if v_job.run_id is null or v_job.lease_token is distinct from release_sync_run.lease then
-        return '{"status": "lost"}';
+        return '{"status": "lost"}'::jsonb;
     end if;
     v_now := clock_timestamp();
     if error_code is null then
         -- The worker's time is over, the run is not: the next worker goes on at once.
         perform private.park_run(v_run.id, v_now + private.setting_interval('sync.resend_after'));
         update public.sync_run as r set waiting_until = null where r.id = v_run.id;
-        return '{"status": "next"}';
+        return '{"status": "next"}'::jsonb;
     end if;
     if blame = 'platform' then
         perform private.platform_failed(v_platform_id);
@@ -1084,7 +1084,7 @@ begin
     end if;
     if is_final or v_job.failures + 1 >= private.setting_int('sync.max_failures') then
         perform private.end_run(v_run.id, 'failed', release_sync_run.error_code, release_sync_run.error_message);
-        return '{"status": "done"}';
+        return '{"status": "done"}'::jsonb;
     end if;
     v_until := v_now + greatest(
         make_interval(secs => least(coalesce(retry_after_seconds, 0), 86400)),

@@ -278,7 +278,6 @@ create index analysis_run_suggestion_id_idx on private.analysis_run (suggestion_
 create index analysis_run_provider_id_idx on private.analysis_run (provider_id);
 create index analysis_run_model_id_idx on private.analysis_run (model_id);
 create index analysis_run_created_at_idx on private.analysis_run (created_at);
-alter table private.analysis_run enable row level security;
 revoke all on table private.analysis_run from public, anon, authenticated, service_role;
 
 create function private.content_texts(item public.content_item)

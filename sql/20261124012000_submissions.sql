@@ -561,7 +561,7 @@ declare
     v_target record;
     v_id uuid;
     v_earlier_id uuid;
-    v_entries jsonb := '[]';
+    v_entries jsonb := '[]'::jsonb;
     v_new integer := 0;
     v_quota jsonb;
 begin
@@ -998,8 +998,8 @@ declare
     v_engine_id uuid := (select e.id from public.search_engine as e where e.slug = complete_submissions.engine);
     v_result record;
     v_ids uuid[];
-    v_accepted uuid[] := '{}';
-    v_refund uuid[] := '{}';
+    v_accepted uuid[] := array[]::uuid[];
+    v_refund uuid[] := array[]::uuid[];
     v_row record;
     v_down integer := 0;
     v_up integer := 0;
@@ -1308,35 +1308,37 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_handed_over jsonb;
 begin
-    return (
-        with handed_over as (
-            insert into private.auto_submission as d (content_item_id, connection_id)
-            select i.id, c.id
-            from public.user_setting as u
-            join public.seo_connection as c on c.user_id = u.user_id and c.is_active and c.page_url_template is not null
-            join public.social_account as a on a.user_id = u.user_id and a.deleted_at is null and a.visibility = 'public'
-            join public.content_item as i on i.social_account_id = a.id
-            left join private.auto_submission as x on x.content_item_id = i.id and x.connection_id = c.id
-            where u.is_auto_seo_submission_enabled
-                and i.published_at > now() - private.setting_interval('seo.auto_window')
-                and i.visibility = 'public' and i.deleted_at is null and i.upstream_deleted_at is null
-                and (
-                    x.content_item_id is null
-                    or (
-                        x.done_at is null and x.dispatch_count < 3
-                        and x.dispatched_at < now() - private.setting_interval('seo.auto_lease')
-                    )
+    with handed_over as (
+        insert into private.auto_submission as d (content_item_id, connection_id)
+        select i.id, c.id
+        from public.user_setting as u
+        join public.seo_connection as c on c.user_id = u.user_id and c.is_active and c.page_url_template is not null
+        join public.social_account as a on a.user_id = u.user_id and a.deleted_at is null and a.visibility = 'public'
+        join public.content_item as i on i.social_account_id = a.id
+        left join private.auto_submission as x on x.content_item_id = i.id and x.connection_id = c.id
+        where u.is_auto_seo_submission_enabled
+            and i.published_at > now() - private.setting_interval('seo.auto_window')
+            and i.visibility = 'public' and i.deleted_at is null and i.upstream_deleted_at is null
+            and (
+                x.content_item_id is null
+                or (
+                    x.done_at is null and x.dispatch_count < 3
+                    and x.dispatched_at < now() - private.setting_interval('seo.auto_lease')
                 )
-            order by i.published_at, i.id, c.id
-            limit least(greatest(max_rows, 1), 10000)
-            on conflict on constraint auto_submission_pkey do update set dispatched_at = now(), dispatch_count = d.dispatch_count + 1
-            where d.done_at is null and d.dispatched_at < now() - private.setting_interval('seo.auto_lease')
-            returning d.content_item_id, d.connection_id
-        )
-        select coalesce(jsonb_agg(jsonb_build_object('content_item_id', h.content_item_id, 'connection_id', h.connection_id)), '[]')
-        from handed_over as h
-    );
+            )
+        order by i.published_at, i.id, c.id
+        limit least(greatest(max_rows, 1), 10000)
+        on conflict on constraint auto_submission_pkey do update set dispatched_at = now(), dispatch_count = d.dispatch_count + 1
+        where d.done_at is null and d.dispatched_at < now() - private.setting_interval('seo.auto_lease')
+        returning d.content_item_id, d.connection_id
+    )
+    select coalesce(jsonb_agg(jsonb_build_object('content_item_id', h.content_item_id, 'connection_id', h.connection_id)), '[]')
+    into v_handed_over
+    from handed_over as h;
+    return v_handed_over;
 end;
 $$;
 comment on function private.dispatch_auto_submissions(integer) is 'Body of public.dispatch_auto_submissions.';
