@@ -1,0 +1,1 @@
+"""The demo: one creator's journey through StreamVibe on the local stack. `make demo` runs it."""

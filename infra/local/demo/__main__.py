@@ -1,0 +1,43 @@
+"""`make demo`: bring up a stack, walk the journey, take everything down again."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+
+from infra.local.demo.creator import Creator, JourneyError
+from infra.local.demo.journey import Journey
+from infra.local.problems import StackError
+from infra.local.stack import Stack
+
+console = Console()
+
+
+def main() -> None:
+    """Run the demo. Raises JourneyError or StackError with one sentence if it cannot go on."""
+    began = time.monotonic()
+    with console.status("Starting the local stack ..."):
+        stack = Stack.temporary(clock=True)
+        running = stack.__enter__()
+    try:
+        console.print(f"Local stack ready after {time.monotonic() - began:.1f} s")
+        with Creator(running.env, "Maya") as creator, Creator(running.env, "Stranger") as stranger:
+            journey = Journey(creator, stranger, console)
+            journey.sign_up()
+            channel = journey.connect("youtube")
+            items = journey.show_content(channel, journey.sync(channel))
+            journey.edit(items[0])
+            journey.search(items[1])
+            journey.quota()
+    finally:
+        stack.__exit__(None, None, None)
+    console.print(f"Done in {time.monotonic() - began:.1f} s; nothing is left running.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (JourneyError, StackError) as problem:
+        sys.exit(str(problem))

@@ -1,0 +1,117 @@
+"""The chapters of the journey. Each does one thing as the creator, checks what came of it, and tells it in a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from infra.local.demo.creator import Creator, JourneyError
+
+RUN_IS_OVER = ("succeeded", "partial", "failed", "canceled")
+ROWS_SHOWN = 5
+
+
+class Journey:
+    """A creator, a stranger who must see nothing, and the console that the story is told on."""
+
+    def __init__(self, creator: Creator, stranger: Creator, console: Console) -> None:
+        self.creator = creator
+        self.stranger = stranger
+        self.console = console
+
+    def tell(self, text: str) -> None:
+        self.console.print(f"[green]✓[/green] {text}")
+
+    def sign_up(self) -> None:
+        email = self.creator.sign_up()
+        self.stranger.sign_up()
+        (plan,) = self.creator.rows("subscription", "subscription_tier(display_name)")
+        self.tell(f"{email} signed up, on the plan {plan['subscription_tier']['display_name']}")
+
+    def connect(self, platform: str) -> dict[str, Any]:
+        accounts = self.creator.connect(platform)
+        names = ", ".join(account["account_name"] for account in accounts)
+        self.tell(f"connected {platform}: {names}")
+        return accounts[0]
+
+    def sync(self, account: dict[str, Any]) -> int:
+        """Sync an account and show its progress; returns how many items there are now."""
+        run_id = self.creator.call("/sync", {"social_account_id": account["id"]})["run_id"]
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(f"Syncing {account['account_name']}", total=None)
+            for run in self.creator.watch("sync_run", run_id, lambda run: run["status"] in RUN_IS_OVER):
+                progress.update(task, completed=run["items_seen"], total=run["total_estimate"])
+        if run["status"] != "succeeded":
+            raise JourneyError(f"The sync ended as {run['status']}: {run['error_message']}")
+        self.tell(f"synced {account['account_name']}: {run['items_created']} items in {run['pages_done']} pages")
+        return int(run["items_created"])
+
+    def show_content(self, account: dict[str, Any], expected: int) -> list[dict[str, Any]]:
+        """The creator's most watched items, read through the data API; the stranger's view of them must be empty."""
+        columns = "id, title, description, tags, views_count, likes_count, published_at, content_type(display_name)"
+        query = self.creator.supabase.table("content_item").select(columns, count="exact")  # type: ignore[arg-type]
+        answer = (
+            query.eq("social_account_id", account["id"]).order("views_count", desc=True).limit(ROWS_SHOWN).execute()
+        )
+        if answer.count != expected:
+            raise JourneyError(f"{expected} items were synced, {answer.count} can be read.")
+        rows: list[dict[str, Any]] = [dict(row) for row in answer.data]  # type: ignore[call-overload]
+        table = Table("title", "type", "views", "likes", "published", title=f"Most watched of {answer.count}")
+        for row in rows:
+            table.add_row(
+                row["title"],
+                row["content_type"]["display_name"],
+                _number(row["views_count"]),
+                _number(row["likes_count"]),
+                row["published_at"][:10],
+            )
+        self.console.print(table)
+        if self.stranger.rows("content_item", "id", social_account_id=account["id"]):
+            raise JourneyError("A stranger can read the creator's items.")
+        self.tell("a stranger, signed in just like the creator, sees none of them")
+        return rows
+
+    def edit(self, item: dict[str, Any]) -> None:
+        title = f"{item['title']} (new cut)"
+        self.creator.supabase.table("content_item").update({"title": title}).eq("id", item["id"]).execute()
+        (revision,) = self.creator.rows("content_revision", content_item_id=item["id"])
+        if (revision["old_value"], revision["new_value"]) != (item["title"], title):
+            raise JourneyError("The revision does not hold what was changed.")
+        self.tell(f"edited a title; the {revision['change_source']} revision keeps the old one")
+
+    def search(self, item: dict[str, Any]) -> None:
+        word = max(item["title"].split(), key=len)
+        hits = self.creator.supabase.rpc("search_content", {"query": word}).execute().data
+        if item["id"] not in [hit["id"] for hit in hits]:  # type: ignore[call-overload, index, union-attr]
+            raise JourneyError(f"Searching for {word!r} does not find {item['title']!r}.")
+        best = hits[0]["highlight"]  # type: ignore[call-overload, index]
+        self.tell(f"searched for “{word}”: {len(hits)} found, first “{_bold(best)}”")  # type: ignore[arg-type]
+
+    def quota(self) -> None:
+        quota = self.creator.supabase.rpc("my_quota", {}).execute().data
+        self.console.print(_quota_table(quota))
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _bold(html: str) -> str:
+    return html.replace("<mark>", "[bold]").replace("</mark>", "[/bold]")
+
+
+def _quota_table(quota: Any) -> Table:
+    table = Table("quota", "used", "of", title="Used in this cycle")
+    for row in quota if isinstance(quota, list) else quota["quotas"]:
+        table.add_row(row["quota_type"], str(row["used"]), "unlimited" if row["max"] is None else str(row["max"]))
+    return table
