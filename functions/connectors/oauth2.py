@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from functions.connectors.client import Request, Response, error_for, plain_word, send
+from functions.connectors.client import Request, Response, error_for, plain_word, send, upstream_url
 from functions.connectors.spec import OAuthSpec, PlatformSpec, Secrets, Token
 from functions.core.errors import GrantRevokedError, UpstreamError, UpstreamRefusedError
 
@@ -59,7 +59,7 @@ def authorize_url(platform: PlatformSpec, *, state: str, redirect_uri: str) -> s
         digest = hashlib.sha256(code_verifier(platform, state).encode())
         params["code_challenge"] = digest.hexdigest() if oauth.pkce == "hex" else _base64url(digest.digest())
         params["code_challenge_method"] = "S256"
-    return f"{oauth.authorize_url}?{urlencode(params)}"
+    return f"{upstream_url(oauth.authorize_url)}?{urlencode(params)}"
 
 
 def exchange(platform: PlatformSpec, *, code: str, state: str, redirect_uri: str) -> Token:

@@ -58,9 +58,7 @@ class Creator:
         return self.consent(started.json()["authorize_url"], login_hint)
 
     def consent(self, authorize_url: str, login_hint: str = "") -> dict[str, str]:
-        parts = urlsplit(authorize_url)
-        page = f"{self.stack.env['UPSTREAM_URL']}/{parts.netloc}{parts.path}?{parts.query}"
-        approved = self.http.get(page, params=dict(parse_qsl(parts.query)) | {"login_hint": login_hint})
+        approved = self.http.get(httpx.URL(authorize_url).copy_merge_params({"login_hint": login_hint}))
         assert approved.status_code == 302, approved.text
         relayed = self.http.get(approved.headers["location"])
         assert relayed.status_code == 303, relayed.text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
@@ -67,8 +67,8 @@ class Creator:
     def connect(self, platform: str, account: str | None = None) -> list[dict[str, Any]]:
         """Connect a platform as a browser would; `account` is who signs in there. Returns the connected accounts."""
         start = self.call(f"/oauth/{platform}/authorize")
-        hint = {"login_hint": account} if account else {}
-        consent = self._http.get(start["authorize_url"], params=hint and {**_query(start["authorize_url"]), **hint})
+        url = httpx.URL(start["authorize_url"])
+        consent = self._http.get(url.copy_merge_params({"login_hint": account}) if account else url)
         relay = self._http.get(_location(consent))
         fragment = parse_qs(urlsplit(_location(relay)).fragment)
         completion = {name: values[0] for name, values in fragment.items() if name in {"code", "state", "iss"}}
@@ -81,7 +81,11 @@ class Creator:
         query = self.supabase.table(table).select(columns)
         for column, value in equal.items():
             query = query.eq(column, value)
-        return [dict(row) for row in query.execute().data]  # type: ignore[call-overload]
+        return cast("list[dict[str, Any]]", query.execute().data)
+
+    def rpc(self, function: str, **params: Any) -> Any:
+        """What a function of the database answers this creator."""
+        return self.supabase.rpc(function, params).execute().data
 
     def watch(self, table: str, identity: str, until: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
         """A row again and again until it is as wanted. Raises JourneyError if that takes too long."""
@@ -99,7 +103,3 @@ def _location(answer: httpx.Response) -> str:
     if not answer.is_redirect:
         raise JourneyError(f"{answer.request.url.copy_with(query=None)} did not redirect: {answer.status_code}")
     return answer.headers["location"]
-
-
-def _query(url: str) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}

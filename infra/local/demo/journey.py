@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, cast
 
+from postgrest import CountMethod
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -59,13 +61,13 @@ class Journey:
     def show_content(self, account: dict[str, Any], expected: int) -> list[dict[str, Any]]:
         """The creator's most watched items, read through the data API; the stranger's view of them must be empty."""
         columns = "id, title, description, tags, views_count, likes_count, published_at, content_type(display_name)"
-        query = self.creator.supabase.table("content_item").select(columns, count="exact")  # type: ignore[arg-type]
+        query = self.creator.supabase.table("content_item").select(columns, count=CountMethod.exact)
         answer = (
             query.eq("social_account_id", account["id"]).order("views_count", desc=True).limit(ROWS_SHOWN).execute()
         )
         if answer.count != expected:
             raise JourneyError(f"{expected} items were synced, {answer.count} can be read.")
-        rows: list[dict[str, Any]] = [dict(row) for row in answer.data]  # type: ignore[call-overload]
+        rows = cast("list[dict[str, Any]]", answer.data)
         table = Table("title", "type", "views", "likes", "published", title=f"Most watched of {answer.count}")
         for row in rows:
             table.add_row(
@@ -90,28 +92,26 @@ class Journey:
         self.tell(f"edited a title; the {revision['change_source']} revision keeps the old one")
 
     def search(self, item: dict[str, Any]) -> None:
-        word = max(item["title"].split(), key=len)
-        hits = self.creator.supabase.rpc("search_content", {"query": word}).execute().data
-        if item["id"] not in [hit["id"] for hit in hits]:  # type: ignore[call-overload, index, union-attr]
+        word = max(re.findall(r"\w+", item["title"]), key=len)
+        hits = self.creator.rpc("search_content", query=word)
+        if item["id"] not in [hit["id"] for hit in hits]:
             raise JourneyError(f"Searching for {word!r} does not find {item['title']!r}.")
-        best = hits[0]["highlight"]  # type: ignore[call-overload, index]
-        self.tell(f"searched for “{word}”: {len(hits)} found, first “{_bold(best)}”")  # type: ignore[arg-type]
+        self.tell(f"searched for “{word}”: {len(hits)} found, first “{_bold(hits[0]['highlight'])}”")
 
     def quota(self) -> None:
-        quota = self.creator.supabase.rpc("my_quota", {}).execute().data
-        self.console.print(_quota_table(quota))
+        self.console.print(_quota_table(self.creator.rpc("my_quota")))
 
 
 def _number(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
+    return "-" if value is None else f"{value:,}"
 
 
 def _bold(html: str) -> str:
     return html.replace("<mark>", "[bold]").replace("</mark>", "[/bold]")
 
 
-def _quota_table(quota: Any) -> Table:
+def _quota_table(quota: list[dict[str, Any]]) -> Table:
     table = Table("quota", "used", "of", title="Used in this cycle")
-    for row in quota if isinstance(quota, list) else quota["quotas"]:
+    for row in quota:
         table.add_row(row["quota_type"], str(row["used"]), "unlimited" if row["max"] is None else str(row["max"]))
     return table
