@@ -308,6 +308,7 @@ as $$
 #variable_conflict use_column
 declare
     v_answer jsonb;
+    v_is_rolled boolean;
     v_used integer;
     v_max integer;
     v_cycle_start timestamptz;
@@ -365,15 +366,17 @@ begin
         if not found then
             raise exception 'no such user' using errcode = 'PT404';
         end if;
-        if private.roll_cycle(user_id) then
-            return private.consume_quota(
-                user_id, quota_type, amount, idempotency_key, related_entity_type, related_entity_id, reason
-            );
-        end if;
-        -- The same call may have been granted the last units while this one waited for the row.
+        -- The row is held now. The same call may have been granted the last units while this one waited for it.
         v_answer := private.replay_charge(user_id, quota_type, amount, idempotency_key, related_entity_type, related_entity_id);
         if v_answer is not null then
             return v_answer;
+        end if;
+        -- Or the cycle had ended, and is rolled here or was by another call; or units came back. Then the charge fits after all.
+        v_is_rolled := private.roll_cycle(user_id);
+        if v_is_rolled or coalesce(v_used::bigint + amount <= v_max, true) then
+            return private.consume_quota(
+                user_id, quota_type, amount, idempotency_key, related_entity_type, related_entity_id, reason
+            );
         end if;
         if v_used >= v_max then
             perform private.notify_quota(user_id, quota_type, v_used, v_max, v_cycle_start, v_cycle_end);
