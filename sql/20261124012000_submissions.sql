@@ -290,25 +290,25 @@ begin
         when 'indexnow' then
             v_advice := '{"key": "8 to 128 of a-z, A-Z, 0-9 and -", "key_location"?: "https://..."}';
             if coalesce(credentials ->> 'key', credentials ->> 'api_key') ~ '^[A-Za-z0-9-]{8,128}$'
-                and coalesce(credentials ->> 'key_location', 'https://') ~ '^https?://[!-~]{0,1000}$' then
+                and coalesce(credentials ->> 'key_location', 'https://') ~ '^https?://[!-~]*$' then
                 v_known := jsonb_build_object(
                     'key', coalesce(credentials ->> 'key', credentials ->> 'api_key'), 'key_location', credentials ->> 'key_location'
                 );
             end if;
         when 'bing' then
             v_advice := '{"api_key": "..."}';
-            if coalesce(credentials ->> 'api_key', credentials ->> 'key') ~ '^[!-~]{1,512}$' then
+            if coalesce(credentials ->> 'api_key', credentials ->> 'key') ~ '^[!-~]+$' then
                 v_known := jsonb_build_object('api_key', coalesce(credentials ->> 'api_key', credentials ->> 'key'));
             end if;
         when 'yandex' then
             v_advice := '{"access_token": "..."}';
-            if coalesce(credentials ->> 'access_token', credentials ->> 'token') ~ '^[!-~]{1,2048}$' then
+            if coalesce(credentials ->> 'access_token', credentials ->> 'token') ~ '^[!-~]+$' then
                 v_known := jsonb_build_object('access_token', coalesce(credentials ->> 'access_token', credentials ->> 'token'));
             end if;
         when 'google' then
             v_advice := '{"client_email": "...", "private_key": "-----BEGIN PRIVATE KEY-----..."} of a service account, or '
                 '{"refresh_token": "...", "client_id": "...", "client_secret": "..."}; "property"?: "sc-domain:..."';
-            if coalesce(credentials ->> 'property', 'https://') !~ '^(sc-domain:|https?://)[!-~]{0,1000}$' then
+            if coalesce(credentials ->> 'property', 'https://') !~ '^(sc-domain:|https?://)[!-~]*$' then
                 v_known := null;
             elsif credentials ->> 'private_key' like '%-----BEGIN%PRIVATE KEY-----%' and credentials ->> 'client_email' ~ '^[!-~]+@[!-~]+$' then
                 v_known := jsonb_build_object(

@@ -114,7 +114,7 @@ def _target(page: WebAddress, name: str, connections: Sequence[Row]) -> Row:
 def _try_now(names: Sequence[str], entries: Sequence[Row]) -> None:
     """Ask all engines at once, because together they may take longer than the gateway waits."""
     ids = [entry["id"] for entry in entries if entry["id"] is not None and not entry.get("duplicate")]
-    if not ids:
+    if not ids or not names:
         return
     ends_at = time.monotonic() + SECONDS_FOR_ENGINES
 
