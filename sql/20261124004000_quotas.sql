@@ -29,7 +29,10 @@ create table public.quota_usage_history (
     constraint quota_usage_history_operation_known check (operation in ('increment', 'decrement', 'reset')),
     constraint quota_usage_history_amount_positive check (amount > 0),
     constraint quota_usage_history_value_not_negative check (current_value >= 0),
-    constraint quota_usage_history_settled_or_released check (settled_at is null or released_at is null)
+    constraint quota_usage_history_settled_or_released check (settled_at is null or released_at is null),
+    -- Every user has one subscription, and a charge has just locked it: the check costs next to nothing.
+    constraint quota_usage_history_of_a_subscription foreign key (user_id)
+    references public.subscription (user_id) on delete cascade
 );
 comment on table public.quota_usage_history is 'The quota ledger: each charge, refund and reset with the counter after it. Amounts are positive, operation tells the direction.';
 comment on column public.quota_usage_history.max_value is 'The plan''s maximum at that moment; null is unlimited.';

@@ -39,7 +39,7 @@ class Setting(Generic[T]):
         """
         text = os.environ.get(self.name, "") or self.default
         if text is None:
-            raise ConfigurationError(f"The setting {self.name} is missing: {self.description}")
+            raise ConfigurationError(f"The setting {self.name} is missing: {self.description}.")
         if text.startswith(STORES):
             text = _stored(self.name, text, fresh=fresh)
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from infra.docs import configuration, diagram
+from infra.docs import configuration, diagram, openapi
 from infra.local.postgres import EmbeddedServer, apply_sql
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def pages(dsn: str) -> dict[Path, str]:
     """Every generated document: where it lies in the project -> what it must say."""
-    return {Path("sql/DIAGRAM.md"): diagram.page(dsn), Path("docs/configuration.md"): configuration.page()}
+    return {
+        Path("sql/DIAGRAM.md"): diagram.page(dsn),
+        Path("docs/configuration.md"): configuration.page(),
+        Path("docs/openapi.json"): openapi.page(),
+    }
 
 
 def main() -> None:
