@@ -36,7 +36,8 @@ create table private.stripe_customer_claim (
     email text,
     claimed_at timestamptz not null default now()
 );
-comment on table private.stripe_customer_claim is 'Made before the customer is: its number is the Idempotency-Key, so that two clicks make one customer. The customer''s id is kept in subscription.';
+comment on table private.stripe_customer_claim is
+    'Made before the customer is: its number is the Idempotency-Key, so that two clicks make one customer. The customer''s id is kept in subscription.';
 comment on column private.stripe_customer_claim.email is 'What the customer is created with: a repeated request must be the same request.';
 revoke all on table private.stripe_customer_claim from public, anon, authenticated, service_role;
 
@@ -67,7 +68,8 @@ create table private.stripe_subscription (
 );
 comment on table private.stripe_subscription is 'The latest reading of each of Stripe''s subscriptions, normalised (functions/connectors/stripe.py).';
 comment on column private.stripe_subscription.checked_at is 'When maintenance last took it up for reading again.';
-comment on column private.stripe_subscription.projected_start is 'The start of the period that the user''s cycle was last set to; null if another subscription sets it.';
+comment on column private.stripe_subscription.projected_start is
+    'The start of the period that the user''s cycle was last set to; null if another subscription sets it.';
 create index stripe_subscription_user_id_idx on private.stripe_subscription (user_id);
 create index stripe_subscription_checked_at_idx on private.stripe_subscription (checked_at);
 revoke all on table private.stripe_subscription from public, anon, authenticated, service_role;
@@ -1335,11 +1337,16 @@ declare
     v_disabled integer;
     v_restored integer;
 begin
+    -- With the profile, for a user who is just being deleted has no limit and wants no notices.
     select t.max_social_accounts into v_max
-    from public.subscription as s
+    from public.users as u
+    join public.subscription as s on s.user_id = u.id
     join public.subscription_tier as t on t.id = s.tier_id
-    where s.user_id = enforce_account_limit.user_id
+    where u.id = enforce_account_limit.user_id
     for update of s;
+    if not found then
+        return jsonb_build_object('disabled', 0, 'restored', 0);
+    end if;
     with ranked as (
         select
             a.id,
@@ -1375,6 +1382,21 @@ $$;
 comment on function private.enforce_account_limit(uuid) is
     'Switches accounts off and on so that as many are on as the plan allows: {disabled, restored}.';
 revoke execute on function private.enforce_account_limit(uuid) from public, anon, authenticated, service_role;
+
+-- Definer: it moves columns that no client may write. An account that goes makes room for one that was switched off.
+create function private.fill_account_slot()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    perform private.enforce_account_limit(old.user_id);
+    return null;
+end;
+$$;
+comment on function private.fill_account_slot() is 'Brings back an account that the plan had switched off when another one is gone.';
+revoke execute on function private.fill_account_slot() from public, anon, authenticated, service_role;
 
 create function private.choose_accounts(account_ids uuid[])
 returns jsonb

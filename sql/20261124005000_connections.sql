@@ -264,6 +264,11 @@ create trigger set_public before insert or update of visibility, deleted_at, is_
 for each row execute function private.set_account_public();
 create trigger set_updated_at before update on public.social_account
 for each row when (new.updated_at is not distinct from old.updated_at) execute function private.set_updated_at();
+create trigger fill_slot_when_deleted after update of deleted_at on public.social_account
+for each row when (new.deleted_at is not null and old.deleted_at is null and old.disabled_by_plan_at is null)
+execute function private.fill_account_slot();
+create trigger fill_slot_when_gone after delete on public.social_account
+for each row when (old.deleted_at is null and old.disabled_by_plan_at is null) execute function private.fill_account_slot();
 create trigger profile_public_changed after update of is_profile_public on public.user_setting
 for each row when (new.is_profile_public is distinct from old.is_profile_public)
 execute function private.on_profile_public_changed();

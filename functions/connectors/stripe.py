@@ -68,16 +68,6 @@ def read_event(event_id: str) -> Object:
     return call("GET", f"/v1/events/{event_id}")
 
 
-def list_subscription_ids(customer_id: str) -> list[str]:
-    """Every subscription of a customer, ended ones too, newest first; none if the customer is gone."""
-    try:
-        return [one["id"] for one in pages("/v1/subscriptions", {"customer": customer_id, "status": "all"})]
-    except UpstreamRefusedError as error:
-        if error.upstream_code == MISSING:
-            return []
-        raise
-
-
 def is_customer_gone(customer_id: str, *, deadline_seconds: float = DEADLINE_SECONDS, retries: int = 1) -> bool:
     """Whether the customer was deleted, or never existed here."""
     path = f"/v1/customers/{customer_id}"
@@ -150,6 +140,21 @@ def cancel_subscription(subscription_id: str) -> None:
         call("DELETE", f"/v1/subscriptions/{subscription_id}")
     except UpstreamRefusedError as error:
         if error.upstream_code != MISSING and error.upstream_status != 404:
+            raise
+
+
+def cancel_customer(customer_id: str) -> None:
+    """End everything that a customer pays or could come to pay: open checkout pages, then every subscription.
+
+    For users who delete their account. Safe to repeat; a customer that is gone is a success.
+    """
+    try:
+        for session in list(pages("/v1/checkout/sessions", {"customer": customer_id, "status": "open"})):
+            expire_checkout(session["id"])
+        for one in list(pages("/v1/subscriptions", {"customer": customer_id})):
+            cancel_subscription(one["id"])
+    except UpstreamRefusedError as error:
+        if error.upstream_code != MISSING:
             raise
 
 
