@@ -59,10 +59,7 @@ def suggest(begun: dict[str, Any], usage: Usage, deadline: float) -> dict[str, A
     Raises UpstreamError with one of the codes of `connectors.ai.failures`.
     """
     facts = brief.read(begun["facts"])
-    if begun["is_builtin"]:
-        answer = cleaning.clean(builtin.analyse(facts), facts, cleaning.Filter(facts, "", ()))
-    else:
-        answer = _ask(begun, facts, usage, deadline)
+    answer = builtin.answer(facts) if begun["is_builtin"] else _ask(begun, facts, usage, deadline)
     return appraisal.appraise(answer, facts).model_dump()
 
 

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from functions.analyze import limits, scores
+from functions.analyze import cleaning, limits, scores
 from functions.analyze.brief import Brief
 from functions.analyze.phrasebook import AUDIENCES, PHRASEBOOK, Phrases
 from functions.analyze.schema import Answer
@@ -50,6 +50,17 @@ def analyse(brief: Brief) -> Answer:
         sentiment=sentiment(brief.item.text, language),  # type: ignore[arg-type]
         confidence_score=_confidence(brief, topic),
     )
+
+
+def answer(brief: Brief) -> Answer:
+    """The suggestion, cleaned. An item of nothing but addresses or keys gets the name of its kind as a title."""
+    rules = cleaning.Filter(brief, "", ())
+    composed = analyse(brief)
+    try:
+        return cleaning.clean(composed, brief, rules)
+    except cleaning.UnusableAnswerError:
+        kind = brief.item.content_type.replace("_", " ").capitalize()
+        return cleaning.clean(composed.model_copy(update={"suggested_titles": [kind]}), brief, rules)
 
 
 def key_phrases(brief: Brief) -> list[Keyphrase]:
