@@ -34,11 +34,14 @@ insert into private.setting (key, value, comment) values
 ('breaker.longest_pause', '"15 minutes"', 'Longest such stop.'),
 -- `page` and `profile` are what one page of content and one look at the account cost, in the same unit as the limit.
 -- https://developers.google.com/youtube/data/determine_quota_cost: 10,000 units a project and day, midnight Pacific.
-('budget.youtube', '{"limit": 10000, "window": "day", "time_zone": "America/Los_Angeles", "page": 2, "profile": 1}', 'Units of the YouTube Data API.'),
+('budget.youtube', '{"limit": 10000, "window": "day", "time_zone": "America/Los_Angeles", "page": 2, "profile": 1}',
+'Units of the YouTube Data API.'),
 -- https://docs.x.com/x-api/getting-started/pricing: 0.005 USD a post; 3 million posts a month at most.
-('budget.twitter', '{"limit": 100000, "window": "day", "time_zone": "UTC", "page": 100, "profile": 2}', 'Posts read from X; 100,000 are 500 USD.'),
+('budget.twitter', '{"limit": 100000, "window": "day", "time_zone": "UTC", "page": 100, "profile": 2}',
+'Posts read from X; 100,000 are 500 USD.'),
 -- https://developers.tiktok.com/doc/tiktok-api-v2-rate-limit: 600 requests a minute for each endpoint and client key.
-('budget.tiktok', '{"limit": 600, "window": "minute", "time_zone": "UTC", "page": 1, "profile": 1}', 'Requests to TikTok.');
+('budget.tiktok', '{"limit": 600, "window": "minute", "time_zone": "UTC", "page": 1, "profile": 1}',
+'Requests to TikTok.');
 
 create table public.sync_run (
     id uuid primary key default gen_random_uuid(),
@@ -758,14 +761,16 @@ begin
     with incoming as materialized (
         select distinct on (x.platform_content_id)
             x.platform_content_id, t.id as content_type_id, x.platform_url, x.title, x.description, x.thumbnail_url, x.media_url,
-            x.duration_seconds, x.views_count, x.likes_count, x.comments_count, x.shares_count, coalesce(x.tags, '{}') as tags,
+            x.duration_seconds as new_duration, x.views_count as new_views, x.likes_count, x.comments_count,
+            x.shares_count as new_shares, coalesce(x.tags, '{}') as tags,
             coalesce(x.hashtags, '{}') as hashtags, x.category, x.language, x.published_at,
-            coalesce(x.visibility, 'private')::public.visibility_enum as visibility, coalesce(x.media, '[]') as media
+            coalesce(x.visibility, 'private')::public.visibility_enum as visibility, coalesce(x.media, '[]') as media,
+            coalesce(x.not_asked, '{}') as not_asked
         from jsonb_to_recordset(items) as x (
             platform_content_id text, content_type text, platform_url text, title text, description text, thumbnail_url text,
             media_url text, duration_seconds integer, views_count integer, likes_count integer, comments_count integer,
             shares_count integer, tags text[], hashtags text[], category text, language text, published_at timestamptz,
-            visibility text, media jsonb
+            visibility text, media jsonb, not_asked text[]
         )
         join public.content_type as t on t.slug = x.content_type
         where x.platform_content_id is not null
@@ -774,10 +779,10 @@ begin
 
     matched as materialized (
         select
-            n.*, i.id as item_id, i.locally_edited_fields as edited, i.upstream,
+            n.*, k.*, i.id as item_id, i.locally_edited_fields as edited,
             i.id is not null and (
-                (n.content_type_id, n.platform_url, n.thumbnail_url, n.media_url, n.duration_seconds, n.views_count,
-                    n.likes_count, n.comments_count, n.shares_count, n.published_at, n.media)
+                (n.content_type_id, n.platform_url, n.thumbnail_url, n.media_url, k.duration_seconds, k.views_count,
+                    n.likes_count, n.comments_count, k.shares_count, n.published_at, n.media)
                 is distinct from
                 (i.content_type_id, i.platform_url, i.thumbnail_url, i.media_url, i.duration_seconds, i.views_count,
                     i.likes_count, i.comments_count, i.shares_count, i.published_at, i.media)
@@ -794,6 +799,13 @@ begin
         from incoming as n
         left join public.content_item as i
             on i.social_account_id = store_content.account_id and i.platform_content_id = n.platform_content_id
+        -- What the platform was not asked for this time stays as it is.
+        cross join lateral (
+            select
+                case when 'duration_seconds' = any(n.not_asked) then i.duration_seconds else n.new_duration end as duration_seconds,
+                case when 'views_count' = any(n.not_asked) then i.views_count else n.new_views end as views_count,
+                case when 'shares_count' = any(n.not_asked) then i.shares_count else n.new_shares end as shares_count
+        ) as k
     ),
 
     inserted as (

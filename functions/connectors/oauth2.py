@@ -6,6 +6,7 @@ RFC 6749 (framework), RFC 7636 (PKCE), RFC 7009 (revocation), RFC 9207 (issuer i
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import secrets
@@ -15,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 from functions.connectors.client import Request, Response, error_for, plain_word, send, upstream_url
 from functions.connectors.spec import OAuthSpec, PlatformSpec, Secrets, Token
-from functions.core.errors import GrantRevokedError, UpstreamError, UpstreamRefusedError
+from functions.core.errors import GrantRevokedError, InvalidRequestError, UpstreamError, UpstreamRefusedError
 
 STATE_BYTES = 32
 TOKEN_DEADLINE_SECONDS = 15.0
@@ -65,7 +66,7 @@ def authorize_url(platform: PlatformSpec, *, state: str, redirect_uri: str) -> s
 def exchange(platform: PlatformSpec, *, code: str, state: str, redirect_uri: str) -> Token:
     """The token for an authorisation code, taken through the platform's further steps (short-lived to long-lived).
 
-    A code is good for one attempt, so nothing here is repeated. Raises UpstreamRefusedError (code `code_refused`) for
+    A code is good for one attempt, so nothing here is repeated. Raises InvalidRequestError (code `code_refused`) for
     a code that the platform does not take, UpstreamUnavailableError if it cannot answer.
     """
     oauth = platform.oauth
@@ -76,13 +77,12 @@ def exchange(platform: PlatformSpec, *, code: str, state: str, redirect_uri: str
         token = _ask(platform, token_request(oauth, client_secrets(oauth), form))
         for step in oauth.exchange_steps:
             token = _merged(token, _ask(platform, step(client_secrets(oauth), token)))
-    except GrantRevokedError as error:
-        raise UpstreamRefusedError(
-            f"{platform.display_name} did not accept the authorisation; start again.",
-            service=platform.display_name,
-            upstream_status=error.upstream_status,
-            upstream_code=error.upstream_code,
-            code="code_refused",
+        if oauth.inspect is not None and oauth.read_scopes is not None:
+            answer = _send(platform, oauth.inspect(client_secrets(oauth), token))
+            token = dataclasses.replace(token, scopes=oauth.read_scopes(answer.json()))
+    except GrantRevokedError:
+        raise InvalidRequestError(
+            f"{platform.display_name} did not accept the authorisation; start again.", code="code_refused"
         ) from None
     return token
 
@@ -222,14 +222,18 @@ def from_json(stored: Mapping[str, Any]) -> Token:
     )
 
 
-def _ask(platform: PlatformSpec, request: Request) -> Token:
-    response = send(
+def _send(platform: PlatformSpec, request: Request) -> Response:
+    return send(
         request,
         service=platform.display_name,
         check=platform.oauth.check,
         idempotent=False,
         deadline_seconds=TOKEN_DEADLINE_SECONDS,
     )
+
+
+def _ask(platform: PlatformSpec, request: Request) -> Token:
+    response = _send(platform, request)
     read = platform.oauth.read_token
     body = response.json()
     token = read(body) if read else read_token(body, platform.oauth.scope_separator)

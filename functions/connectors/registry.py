@@ -26,9 +26,9 @@ S = TypeVar("S", bound=_Named)
 @functools.cache
 def platforms() -> Mapping[str, PlatformSpec]:
     """All social platforms."""
-    from functions.connectors.social import youtube
+    from functions.connectors.social import facebook, instagram, tiktok, twitter, youtube
 
-    return _by_slug(youtube.SPEC)
+    return _by_slug(youtube.SPEC, instagram.SPEC, tiktok.SPEC, facebook.SPEC, twitter.SPEC)
 
 
 @functools.cache

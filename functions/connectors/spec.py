@@ -58,8 +58,9 @@ class OAuthSpec:
     connection cannot do without them. `exchange_steps` are requests that turn the first token into the one to keep
     (short-lived to long-lived); `refresh` builds the refresh request from the stored token, None where the platform
     has no refresh at all; `refresh_needs_refresh_token` is False where the access token renews itself;
-    `refresh_after_seconds` is the age before which it refuses to. `issuer` is checked against
-    the redirect's `iss` (RFC 9207) where one is sent.
+    `refresh_after_seconds` is the age before which it refuses to. `issuer` is checked against the redirect's `iss`
+    (RFC 9207) where one is sent. `inspect` asks for the granted scopes, read by `read_scopes`, where the token's answer
+    does not name them.
     """
 
     authorize_url: str
@@ -80,6 +81,8 @@ class OAuthSpec:
     refresh_needs_refresh_token: bool = True
     refresh_ahead_seconds: int = 600
     refresh_after_seconds: int = 0
+    inspect: Callable[[Secrets, Token], Request] | None = None
+    read_scopes: Callable[[Any], tuple[str, ...] | None] | None = None
     revoke: Callable[[Secrets, Token], Request] | None = None
     check: Check = check_status
 
@@ -159,6 +162,8 @@ class ContentRecord:
     visibility: Visibility = "public"
     media: tuple[Mapping[str, Any], ...] = ()
     """Pictures and videos in order, each {type, url} and, where known, width and height."""
+    not_asked: frozenset[str] = frozenset()
+    """Of views_count, shares_count and duration_seconds those that were not asked for: what is stored of them stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,7 @@ class PlatformSpec:
     `check` reads the platform's error envelope: TokenRejectedError for an access token that is not good any more,
     UpstreamUnavailableError for limits and outages, UpstreamRefusedError otherwise. `read_pause` reads the seconds that
     an answer's headers ask us to wait before the next call. `app_limit_codes` are error codes of limits that all users
-    share.
+    share. `has_signed_callbacks`: the platform tells us of withdrawn consent and deletion requests (Meta).
     """
 
     slug: str
@@ -196,6 +201,7 @@ class PlatformSpec:
     check: Check = check_status
     read_pause: Callable[[Response], float] | None = None
     app_limit_codes: frozenset[str] = frozenset()
+    has_signed_callbacks: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- AI providers

@@ -153,6 +153,7 @@ def _send_again(run_id: str, delay_seconds: int) -> None:
 def content_row(record: ContentRecord) -> Row:
     """A piece of content as apply_content_page takes it."""
     row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    row["not_asked"] = sorted(record.not_asked)
     row["published_at"] = record.published_at.isoformat() if record.published_at else None
     return row
 
