@@ -66,6 +66,22 @@ revoke all on table private.revocation from public, anon, authenticated, service
 -- Starting and completing an authorisation
 -- ---------------------------------------------------------------------------------------------------------------------
 
+create function private.refuse_leaving(user_id uuid)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+    if exists (select 1 from private.account_deletion as d where d.user_id = refuse_leaving.user_id) then
+        raise exception 'This account is being deleted.' using errcode = 'PT409', hint = 'account_deletion_pending';
+    end if;
+end;
+$$;
+comment on function private.refuse_leaving(uuid) is 'Nobody connects anything while their account is being deleted (the table is made in departures.sql).';
+revoke execute on function private.refuse_leaving(uuid) from public, anon, authenticated, service_role;
+
 create function private.begin_oauth(user_id uuid, platform text, state_hash text, return_to text)
 returns jsonb
 language plpgsql
@@ -83,6 +99,7 @@ begin
     if not exists (select 1 from public.users as u where u.id = begin_oauth.user_id) then
         raise exception 'There is no such user.' using errcode = 'PT404', hint = 'unknown_user';
     end if;
+    perform private.refuse_leaving(begin_oauth.user_id);
     insert into private.oauth_state (state_hash, user_id, platform_id, return_to, created_at)
     values (begin_oauth.state_hash, begin_oauth.user_id, v_platform_id, begin_oauth.return_to, v_now);
     delete from private.oauth_state as s
@@ -241,6 +258,7 @@ begin
     if not found then
         raise exception 'There is no such user.' using errcode = 'PT404', hint = 'unknown_user';
     end if;
+    perform private.refuse_leaving(complete_connection.user_id);
     select s.id into v_active_status_id from public.account_status as s where s.slug = 'active';
     v_scopes := array(select jsonb_array_elements_text(coalesce(nullif(token -> 'scopes', 'null'), '[]')));
 

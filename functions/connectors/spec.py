@@ -188,7 +188,8 @@ class PlatformSpec:
     `check` reads the platform's error envelope: TokenRejectedError for an access token that is not good any more,
     UpstreamUnavailableError for limits and outages, UpstreamRefusedError otherwise. `read_pause` reads the seconds that
     an answer's headers ask us to wait before the next call. `app_limit_codes` are error codes of limits that all users
-    share. `has_signed_callbacks`: the platform tells us of withdrawn consent and deletion requests (Meta).
+    share. `read_callback` checks and reads what the platform signs with our secret when it tells us of withdrawn
+    consent and deletion requests (Meta): (signed request, client secret) -> payload, None if it is not genuine.
     """
 
     slug: str
@@ -201,7 +202,7 @@ class PlatformSpec:
     check: Check = check_status
     read_pause: Callable[[Response], float] | None = None
     app_limit_codes: frozenset[str] = frozenset()
-    has_signed_callbacks: bool = False
+    read_callback: Callable[[str, str], Mapping[str, Any] | None] | None = None
 
 
 # ------------------------------------------------------------------------------------------------- AI providers

@@ -57,3 +57,8 @@ def refund(user_id: str, idempotency_key: str, reason: str) -> bool:
 def reap(older_than: str = "1 hour") -> int:
     """Give back charges that nobody settled in time; how many."""
     return int(rpc("reap_quota", older_than=older_than))
+
+
+def roll_cycles(max_rows: int = 500) -> int:
+    """Roll cycles that have ended; how many. Charges roll their own user's in passing."""
+    return int(rpc("roll_cycles", max_rows=max_rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -10,7 +11,8 @@ from pydantic import BaseModel, Field
 
 from functions.core import settings
 from functions.core.app import SignedIn, create_app, lambda_handler
-from functions.oauth import service
+from functions.core.errors import InvalidRequestError
+from functions.oauth import departure, service
 
 settings.require(
     settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.APP_URL, settings.APP_ORIGINS, settings.FUNCTIONS_URL
@@ -57,6 +59,39 @@ async def disconnect(user: SignedIn, connection_id: UUID) -> Response:
     """End a connection: the grant is given back, its secret and everything synced through it are deleted."""
     service.disconnect(user.id, str(connection_id))
     return Response(status_code=204)
+
+
+@app.delete("/account", status_code=202)
+async def delete_account(user: SignedIn) -> dict[str, str]:
+    """Delete the account: every grant given back, the subscription canceled, then all rows and secrets."""
+    return {"status": "deleted" if departure.delete_account(user.id) else "pending"}
+
+
+async def _signed_request(request: Request) -> str:
+    # Meta sends a form of one field; FastAPI's forms would need another package.
+    values = parse_qs((await request.body()).decode("utf-8", "replace")).get("signed_request", [])
+    if len(values) != 1:
+        raise InvalidRequestError("Send one `signed_request`.", code="invalid_signature")
+    return values[0]
+
+
+@app.post("/oauth/{platform}/deauthorize")
+async def withdraw(platform: str, request: Request) -> dict[str, str]:
+    """A platform says that a person withdrew consent there; the request is signed with our secret."""
+    departure.withdraw(platform, await _signed_request(request))
+    return {"status": "withdrawn"}
+
+
+@app.post("/oauth/{platform}/data-deletion")
+async def request_deletion(platform: str, request: Request) -> dict[str, Any]:
+    """A platform says that a person wants their data deleted; answers where its state can be seen."""
+    return departure.request_deletion(platform, await _signed_request(request))
+
+
+@app.get("/oauth/{platform}/data-deletion/{code}")
+async def deletion_status(platform: str, code: UUID) -> dict[str, Any]:
+    """What became of a deletion request."""
+    return departure.deletion_status(platform, str(code))
 
 
 handler = lambda_handler(app)

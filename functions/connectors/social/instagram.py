@@ -257,5 +257,5 @@ SPEC = PlatformSpec(
     check=graph.check,
     read_pause=graph.read_pause,
     app_limit_codes=graph.APP_LIMIT_CODES,
-    has_signed_callbacks=True,
+    read_callback=graph.read_signed_request,
 )
