@@ -31,7 +31,6 @@ from infra.local.processes import REPOSITORY, Child
 from infra.local.runner.service import Service, read_service
 
 RUN_FOLDER = Path(__file__).parent / ".run"
-ENV_FILE = RUN_FOLDER / "env"
 DATABASE = "postgres"
 VISIBILITY_SECONDS = "15"
 RESTARTS_A_MINUTE = 5
@@ -94,7 +93,7 @@ class Stack:
 
     def _start(self) -> None:
         self.ports.check_free(self.remedy)
-        service = read_service()
+        service, data_api = read_service(), data_api_command()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.signing_key = SigningKey.load(self.folder / "signing_key.json")
         self.secrets = Secrets.load(self.folder / "secrets.json")
@@ -114,7 +113,7 @@ class Stack:
                 child.start()
             self._resources.enter_context(serving_app(self.ports.app))
             database.result()
-        late = self._late_children(service)
+        late = self._late_children(service, data_api)
         for child in late:
             child.start()
         for child in (*early, *late):
@@ -132,7 +131,7 @@ class Stack:
         if done.returncode != 0:
             raise StackError(f"The plans could not be put on sale: {done.stderr.strip().splitlines()[-1:]}")
 
-    def _late_children(self, service: Service) -> list[Child]:
+    def _late_children(self, service: Service, data_api: list[str]) -> list[Child]:
         python = [sys.executable, "-m"]
         authenticator = self.server.dsn(self.database, "authenticator")
         gateway = {
@@ -145,7 +144,7 @@ class Stack:
         children = [
             self._child(
                 "data_api",
-                data_api_command(),
+                data_api,
                 self.ports.data_api,
                 environment.data_api_settings(self.ports, self.signing_key, authenticator),
             ),
@@ -218,13 +217,13 @@ def data_api_command() -> list[str]:
     return [found] if found else [sys.executable, "-m", "infra.local.data_api"]
 
 
-def run() -> None:
-    """`make up`: run until Ctrl-C, restarting parts that end."""
+def run(run_folder: Path = RUN_FOLDER) -> None:
+    """`make up`: run until Ctrl-C, restarting parts that end; `run_folder`/env exists while the stack can be used."""
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.set())
     base = environment.port_base()
-    folder = RUN_FOLDER / str(base)
+    folder, env_file = run_folder / str(base), run_folder / "env"
     stack = Stack(
         folder,
         Ports.from_base(base),
@@ -232,22 +231,23 @@ def run() -> None:
         remedy=f"stop it, or choose other ports with PORT_BASE={base + 100}",
     )
     stack.ports.check_free(stack.remedy)
-    ENV_FILE.unlink(missing_ok=True)  # it says "ready" to whoever waits for it
+    env_file.unlink(missing_ok=True)  # it says "ready" to whoever waits for it
     began = time.monotonic()
     print(f"Starting the local stack on ports {base} to {base + 6} ...", flush=True)
     with stack:
-        for path in (folder / "env", ENV_FILE):
+        for path in (folder / "env", env_file):
             environment.write_env_file(path, stack.env)
-        _announce(stack, time.monotonic() - began)
+        _announce(stack, env_file, time.monotonic() - began)
         try:
             _watch(stack, stopped)
         finally:
-            if ENV_FILE.exists() and ENV_FILE.read_text() == (folder / "env").read_text():
-                ENV_FILE.unlink()
+            # Unless another stack of this checkout has written its own since.
+            if env_file.exists() and env_file.read_text() == (folder / "env").read_text():
+                env_file.unlink()
             print("\nStopping ...", flush=True)
 
 
-def _announce(stack: Stack, seconds: float) -> None:
+def _announce(stack: Stack, env_file: Path, seconds: float) -> None:
     for note in stack.notes:
         print(note)
     print(f"Ready after {seconds:.1f} s.\n")
@@ -260,7 +260,7 @@ def _announce(stack: Stack, seconds: float) -> None:
         ("Postgres (role postgres)", "DATABASE_URL"),
     ):
         print(f"  {label:<30} {stack.env[name]}")
-    print(f"\nSettings: {ENV_FILE}   Logs: {stack.folder / 'logs'}   Stop: Ctrl-C", flush=True)
+    print(f"\nSettings: {env_file}   Logs: {stack.folder / 'logs'}   Stop: Ctrl-C", flush=True)
 
 
 def _watch(stack: Stack, stopped: threading.Event) -> None:

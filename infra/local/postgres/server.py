@@ -62,9 +62,8 @@ class Server:
             with server.connect(server.maintenance_database) as connection:
                 version = connection.info.server_version
         except psycopg.OperationalError as error:
-            raise StackError(
-                f"No Postgres answers at DATABASE_URL ({server.host}:{server.port}): {error}".strip()
-            ) from error
+            reason = str(error).strip().splitlines()[0]
+            raise StackError(f"No Postgres answers at DATABASE_URL ({server.host}:{server.port}): {reason}") from error
         if version < 150000:
             raise StackError(f"The server at DATABASE_URL is version {version // 10000}; StreamVibe needs 15 or newer.")
         return server
