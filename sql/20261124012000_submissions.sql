@@ -1016,7 +1016,7 @@ begin
             ids uuid[], connection_id uuid, is_check boolean, status text, reason text, message text, method text, request jsonb,
             response_status integer, response jsonb, coverage_state text, index_status_url text,
             retry_after_seconds double precision, remaining_today integer, is_final boolean, is_engine_down boolean, is_untried boolean,
-            has_refused_credentials boolean
+            has_refused_credentials boolean, calls integer
         )
     loop
         v_ids := array(
@@ -1037,9 +1037,9 @@ begin
             continue;
         end if;
         if v_result.is_engine_down then
-            v_down := v_down + 1;
+            v_down := v_down + coalesce(v_result.calls, 1);
         elsif v_result.response_status is not null then
-            v_up := v_up + 1;
+            v_up := v_up + coalesce(v_result.calls, 1);
         end if;
         if v_result.remaining_today is not null then
             perform private.learn_budget(
@@ -1170,20 +1170,33 @@ begin
         end if;
     end loop;
 
-    -- Money last, user by user in one order.
+    -- Money last, user by user in one order. Settling moves no counter, so thousands of charges are one statement.
+    update public.quota_usage_history as h set settled_at = now()
+    from public.seo_submission as s
+    where s.id = any(v_accepted) and h.user_id = s.user_id and h.idempotency_key = private.submission_key(s.id)
+        and h.released_at is null and h.settled_at is null;
     for v_row in
-        select s.id, s.user_id, s.id = any(v_accepted) as is_accepted from public.seo_submission as s
-        where s.id = any(v_accepted || v_refund) order by s.user_id, s.id
+        select s.id, s.user_id, false as is_accepted from public.seo_submission as s where s.id = any(v_refund)
+        union all
+        -- Charges that were given back while the engine kept everybody waiting; they are made anew.
+        select s.id, s.user_id, true from public.seo_submission as s
+        where s.id = any(v_accepted)
+            and exists (
+                select 1 from public.quota_usage_history as h
+                where h.user_id = s.user_id and h.related_entity_id = s.id and h.released_at is not null
+            )
+            and not exists (
+                select 1 from public.quota_usage_history as h
+                where h.user_id = s.user_id and h.idempotency_key = private.submission_key(s.id) and h.released_at is null
+            )
+        order by user_id, id
     loop
         if not v_row.is_accepted then
             perform private.refund_quota(v_row.user_id, private.submission_key(v_row.id), 'search engine did not take the page');
-        elsif not private.settle_quota(v_row.user_id, private.submission_key(v_row.id)) then
-            -- The charge was given back while the engine kept everybody waiting; it is made anew.
-            if (private.consume_quota(
-                v_row.user_id, 'seo_submission', 1, private.submission_key(v_row.id), 'seo_submission', v_row.id, 'page taken by the search engine'
-            ) ->> 'allowed')::boolean then
-                perform private.settle_quota(v_row.user_id, private.submission_key(v_row.id));
-            end if;
+        elsif (private.consume_quota(
+            v_row.user_id, 'seo_submission', 1, private.submission_key(v_row.id), 'seo_submission', v_row.id, 'page taken by the search engine'
+        ) ->> 'allowed')::boolean then
+            perform private.settle_quota(v_row.user_id, private.submission_key(v_row.id));
         end if;
     end loop;
     insert into public.seo_usage (user_id, search_engine_id, content_item_id, operation_type, urls_count, billing_cycle_start, billing_cycle_end)

@@ -20,6 +20,7 @@ from functions.core.observability import logger
 from functions.database import submissions
 
 ROWS_PER_CLAIM = 100  # of engines that take one address at a time
+ROWS_PER_STORE = 2000  # so that storing stays far from the database's time limit, refunds of all of them included
 CALLS_DOWN_IN_A_ROW = 3
 SECONDS_OF_A_CALL = 20.0  # the longest that one page may take: its page, a token, the engine
 
@@ -29,14 +30,16 @@ Result = dict[str, Any]
 def run(engine: str, *, seconds_left: Callable[[], float], ids: Sequence[str] | None = None) -> int:
     """Claim a batch of `engine`'s due submissions (or those of `ids`), do them, store what came of it.
 
-    How many were claimed; 0 means that there is nothing to do now. Two calls to the database, whatever the batch holds.
+    How many were claimed; 0 means that there is nothing to do now. One call to the database for the claim, and one for
+    each ROWS_PER_STORE pages of it.
     """
     spec = registry.search_engine(engine)
     claim = submissions.claim(engine, max(spec.urls_per_call, ROWS_PER_CLAIM), ids)
     if not claim["groups"]:
         return int(claim["claimed"])
-    results = list(_Turn(spec, seconds_left).results(claim["groups"]))
-    submissions.complete(engine, claim["token"], results)
+    results = _Turn(spec, seconds_left).results(claim["groups"])
+    for part in _parts(list(results)):
+        submissions.complete(engine, claim["token"], part)
     return int(claim["claimed"])
 
 
@@ -96,6 +99,23 @@ class _Turn:
         result["has_refused_credentials"] = result.pop("are_credentials_bad") and status != "pending"
         result["is_final"] = status == self._spec.furthest
         return {**result, "status": status, "method": outcome.method or self._spec.slug}
+
+
+def _parts(results: Sequence[Result]) -> Iterator[list[Result]]:
+    """`results` in portions of at most ROWS_PER_STORE pages; a call is counted with the first of its pages only."""
+    part: list[Result] = []
+    room = ROWS_PER_STORE
+    for result in results:
+        ids = result["ids"]
+        for start in range(0, len(ids), ROWS_PER_STORE):
+            piece = ids[start : start + ROWS_PER_STORE]
+            if len(piece) > room:
+                yield part
+                part, room = [], ROWS_PER_STORE
+            part.append({**result, "ids": piece, "calls": 1 if start == 0 else 0})
+            room -= len(piece)
+    if part:
+        yield part
 
 
 _Call = tuple[list[str], Callable[[], Sequence[SubmissionOutcome]]]

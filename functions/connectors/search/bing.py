@@ -20,6 +20,7 @@ from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome
 API = "https://ssl.bing.com/webmaster/api.svc/json"
 MAX_URLS = 500
 _DATE = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
+_BAD_CREDENTIALS = {"InvalidApiKey", "NotAuthorized", "NotAllowed", "UserNotFound", "SiteNotFound"}
 _ERROR_WORD = re.compile(r"ERROR!!!\s*(\w{3,40})")
 
 
@@ -108,7 +109,7 @@ def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
             response=keep(answer, site),
             **known,
         )
-    bad = code in {"InvalidApiKey", "NotAuthorized", "NotAllowed", "UserNotFound", "SiteNotFound"}
+    bad = answer.status in {401, 403} or code in _BAD_CREDENTIALS
     return bad_answer(answer, site, code=code, are_credentials_bad=bad, **known)
 
 

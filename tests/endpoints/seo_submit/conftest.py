@@ -168,8 +168,8 @@ class Newsroom:
     def notifications(self, creator: Creator) -> list[Row]:
         return self.rows("select * from notification where user_id = %s order by created_at", creator.id)
 
-    def control(self, path: str, **fields: Any) -> Any:
-        answer = httpx.post(f"{self.upstream}/_sim{path}", json=fields)
+    def control(self, control: str, /, **fields: Any) -> Any:
+        answer = httpx.post(f"{self.upstream}/_sim{control}", json=fields)
         assert answer.is_success, answer.text
         return answer.json()
 
