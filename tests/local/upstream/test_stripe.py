@@ -226,8 +226,8 @@ def test_checkout_portal_and_meters(library: stripe.StripeClient, client: httpx.
 
 
 def test_what_stripe_refuses(library: stripe.StripeClient, upstream_url: str) -> None:
+    misspelt: Any = {"emial": "a@example.com"}
     with pytest.raises(stripe.InvalidRequestError) as unknown:
-        misspelt: Any = {"emial": "a@example.com"}
         library.v1.customers.create(misspelt)
     assert (unknown.value.code, unknown.value.param) == ("parameter_unknown", "emial")
     with pytest.raises(stripe.InvalidRequestError) as missing:
