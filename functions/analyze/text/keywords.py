@@ -30,7 +30,7 @@ _BREAK = re.compile(
     r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f#.,;:!?…()\[\]{}\"“”«»|/•·\n\t。！？、，（）「」【】]+|\s[-–—]+\s"
 )
 _HASHTAG = re.compile(r"(?<!\w)#\w+")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z]{4})(?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ def stems_of(text: str, language: str) -> set[str]:
 
 
 def split_hashtag(tag: str) -> str:
-    """'HomeMadePizza' -> 'home made pizza'; 'pizza' -> 'pizza'."""
+    """'HomeMadePizza' -> 'home made pizza'; 'pizza' -> 'pizza'; a tag of several words stays as it is."""
+    if any(not (character.isalnum() or character == "_") for character in tag.lstrip("#")):
+        return tag.lower()
     return " ".join(_CAMEL.split(tag.lstrip("#").replace("_", " "))).lower()
 
 
