@@ -21,9 +21,12 @@ def sent(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Runs that dispatch hands to the queue."""
     taken: list[str] = []
     monkeypatch.setenv("ANALYZE_QUEUE_URL", "http://queue.test/analyze")
-    monkeypatch.setattr(
-        "functions.core.queues.send", lambda url, bodies: taken.extend(body["run_id"] for body in bodies) or len(bodies)
-    )
+
+    def send(_: str, bodies: list[dict[str, str]]) -> int:
+        taken.extend(body["run_id"] for body in bodies)
+        return len(bodies)
+
+    monkeypatch.setattr("functions.core.queues.send", send)
     # Other tests' creators have nothing due.
     studio.execute("update user_setting set is_auto_ai_analysis_enabled = false where true")
     return taken
