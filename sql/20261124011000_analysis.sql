@@ -902,6 +902,14 @@ begin
         perform private.close_run(v_run_id, 'abandoned');
     end loop;
 
+    -- Answers to old keys are forgotten, a few at a time.
+    delete from private.analysis_run as r using (
+        select o.id from private.analysis_run as o
+        where o.status in ('succeeded', 'failed') and o.created_at < clock_timestamp() - private.setting_interval('analysis.run_ttl')
+        limit most
+    ) as o
+    where r.id = o.id;
+
     -- New ones: the newest items that have no suggestion yet, within what is left of each user's quota.
     insert into private.analysis_run (user_id, content_item_id, origin, status, queued_at)
     select c.user_id, c.item_id, 'automatic', 'queued', null

@@ -21,13 +21,14 @@ from functions.core.errors import (
     UpstreamRefusedError,
 )
 from functions.core.observability import logger
-from functions.database import sync
+from functions.database import analysis, sync
 from functions.sync import tokens
 
 Row = dict[str, Any]
 
 PAGE_SECONDS = 30.0  # for all calls of one page; shorter than the lease (sync.lease)
 STORE_SECONDS = 5.0  # what storing a page and handing over may take
+ANALYSES_AT_ONCE = 20
 LEAST_SECONDS = 15.0  # with less than this left no page is begun
 
 
@@ -82,6 +83,8 @@ def work_on(run_id: str, available: Time) -> None:
             _send_again(run_id, 0)
         elif status["status"] == "waiting":
             logger.info("run waits", extra={"seconds": status["seconds"]})
+        else:
+            _hand_on(claimed["user_id"])
 
 
 def _pages(run_id: str, claimed: Row, available: Time) -> Row:
@@ -111,6 +114,16 @@ def _pages(run_id: str, claimed: Row, available: Time) -> Row:
         if available.is_over():
             return sync.release(run_id, claimed["lease"])
         cursor, page_number = page.cursor, answer["page_number"]
+
+
+def _hand_on(user_id: str) -> None:
+    """New items of users who want that are analysed right away. What fails here is found by that queue's dispatcher."""
+    try:
+        runs = analysis.plan_analyses(ANALYSES_AT_ONCE, user_id)
+        if runs:
+            queues.send(settings.ANALYZE_QUEUE_URL.value(), [{"run_id": run_id} for run_id in runs])
+    except Exception as error:  # noqa: BLE001 - the sync itself is done
+        logger.warning("analyses left to their dispatcher", extra={"error_type": type(error).__name__})
 
 
 def _api(spec: PlatformSpec, claimed: Row, account: AccountRecord) -> PlatformApi:
