@@ -4,21 +4,21 @@ import json
 import os
 import secrets
 import shlex
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.local.auth.keys import SigningKey
+from infra.local.ports import can_bind, free_port, is_listening
 from infra.local.problems import StackError
 from infra.local.runner.service import Service
 from infra.local.upstream import seed
 from infra.local.upstream.origins import origins
 
 DEFAULT_PORT_BASE = 54320
-BUSY_PATIENCE_SECONDS = 6.0  # what the watcher of a killed stack may take to end its children
+LISTENER_PATIENCE_SECONDS = 6.0  # what the watcher of a killed stack may take to end its children
+CONNECTION_PATIENCE_SECONDS = 70.0  # a little more than TIME_WAIT lasts
 # What a child process inherits; everything else of the caller's environment stays out, above all other accounts' keys.
 INHERITED = (
     "PATH",
@@ -53,29 +53,34 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Seven ports that nobody listens on now."""
-        with ExitStack() as held:
-            probes = [held.enter_context(socket.socket()) for _ in range(7)]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            return cls(*(int(probe.getsockname()[1]) for probe in probes))
+        """Seven ports that nobody uses now."""
+        chosen: set[int] = set()
+        while len(chosen) < 7:
+            chosen.add(free_port())
+        return cls(*chosen)
 
-    def check_free(self, remedy: str, patience_seconds: float = BUSY_PATIENCE_SECONDS) -> None:
-        """StackError naming the first port that is taken, if it does not get free within `patience_seconds`."""
-        deadline = time.monotonic() + patience_seconds
+    def check_free(self, remedy: str, say: Callable[[str], None] = lambda _: None) -> None:
+        """StackError naming the first port that is taken, if it does not get free while one may hope that it will.
+
+        A listener has a few seconds, in case it belongs to a stack that is just ending. A port without one is the near
+        end of somebody's connection, which the system keeps for a minute after it is closed: worth waiting for.
+        """
+        began = time.monotonic()
+        told = False
         while (busy := next(self._busy(), None)) is not None:
-            if time.monotonic() > deadline:
-                raise StackError(f"Port {busy[1]} ({busy[0]}) is used by another program: {remedy}.")
+            name, port = busy
+            waited = time.monotonic() - began
+            if waited > (LISTENER_PATIENCE_SECONDS if is_listening(port) else CONNECTION_PATIENCE_SECONDS):
+                raise StackError(f"Port {port} ({name}) is used by another program: {remedy}.")
+            if waited > LISTENER_PATIENCE_SECONDS and not told:
+                say(f"Port {port} is held by a connection that has just ended; waiting until it is free ...")
+                told = True
             time.sleep(0.1)
 
     def _busy(self) -> Iterator[tuple[str, int]]:
         for name, port in asdict(self).items():
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    yield name.replace("_", " "), port
+            if not can_bind(port):
+                yield name.replace("_", " "), port
 
 
 def port_base() -> int:

@@ -230,7 +230,7 @@ def run(run_folder: Path = RUN_FOLDER) -> None:
         database_url=os.environ.get("DATABASE_URL"),
         remedy=f"stop it, or choose other ports with PORT_BASE={base + 100}",
     )
-    stack.ports.check_free(stack.remedy)
+    stack.ports.check_free(stack.remedy, print)
     env_file.unlink(missing_ok=True)  # it says "ready" to whoever waits for it
     began = time.monotonic()
     print(f"Starting the local stack on ports {base} to {base + 6} ...", flush=True)

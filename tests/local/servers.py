@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from infra.local.postgres import free_port
+from infra.local.ports import free_port
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from infra.local.auth.keys import SigningKey
 from infra.local.auth.routes import Pool
 from infra.local.auth.sessions import Issuer
 from infra.local.gateway import Keys, gateway_app
-from infra.local.postgres import free_port
+from infra.local.ports import free_port
 from tests.databases import Database, DatabaseFactory
 from tests.local.servers import serving
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from infra.local.postgres import free_port
+from infra.local.ports import free_port
 from infra.local.problems import StackError
 from infra.local.runner.clock import next_time
 from infra.local.runner.events import HttpRequest, http_event

@@ -14,6 +14,6 @@ may switch to anon, authenticated, service_role), `supabase_auth_admin` (Auth). 
 
 from infra.local.postgres.bootstrap import Generation
 from infra.local.postgres.migrations import EditedError, apply_sql, fingerprint
-from infra.local.postgres.server import EmbeddedServer, Server, free_port
+from infra.local.postgres.server import EmbeddedServer, Server
 
-__all__ = ["EditedError", "EmbeddedServer", "Generation", "Server", "apply_sql", "fingerprint", "free_port"]
+__all__ = ["EditedError", "EmbeddedServer", "Generation", "Server", "apply_sql", "fingerprint"]

@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.local import leash
+from infra.local.ports import free_port
 from infra.local.postgres.binaries import Account, open_data_folder, require_programs, server_account, wheel_binaries
 from infra.local.postgres.bootstrap import Generation, bootstrap_database, bootstrap_roles
 from infra.local.problems import StackError
@@ -185,13 +185,6 @@ class EmbeddedServer(Server):
                         f"Postgres does not start on port {self.port}: {_last_log_line(self.folder)}"
                     ) from error
             time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _initialise(programs: Path, data: Path, account: Account | None) -> None:
