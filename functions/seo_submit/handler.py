@@ -27,12 +27,14 @@ def api(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def work(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An SQS batch of {content_item_id, connection_id}; answers the messages to deliver again."""
     del context
+    logger.clear_state()
     return queues.work_through(event, service.submit_automatically)
 
 
 def poll(event: dict[str, Any], context: Any) -> dict[str, int]:
     """A scheduled event; answers what was done."""
     del event
+    logger.clear_state()
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: SECONDS_WITHOUT_CONTEXT * 1000)
     done = polling.poll(lambda: remaining() / 1000)
     logger.info("polled", extra=done)

@@ -21,6 +21,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote
@@ -55,11 +56,10 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
         return [page]
     if not is_eligible(page.decode("utf-8", "replace")):
         return [SubmissionOutcome(status="refused", reason="page_kind_not_accepted", message=ADVICE)]
-    token = _access_token(site)
-    if isinstance(token, SubmissionOutcome):
-        return [token]
     request = {"url": url, "type": "URL_UPDATED"}
-    answer = ask(Request("POST", PUBLISH_URL, headers=_bearer(token), json=request), "Google")
+    answer = _ask(site, Request("POST", PUBLISH_URL, json=request))
+    if isinstance(answer, SubmissionOutcome):
+        return [answer]
     if not answer.ok:
         return [_bad(answer, site, request=request)]
     return [
@@ -71,15 +71,14 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
 
 def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
     """What Google's index holds about `url`."""
-    token = _access_token(site)
-    if isinstance(token, SubmissionOutcome):
-        return token
     request = {
         "inspectionUrl": url,
         "siteUrl": _property(site),
         "languageCode": "en-US",
     }
-    answer = ask(Request("POST", INSPECT_URL, headers=_bearer(token), json=request), "Google")
+    answer = _ask(site, Request("POST", INSPECT_URL, json=request))
+    if isinstance(answer, SubmissionOutcome):
+        return answer
     if not answer.ok:
         return _bad(answer, site, request=request)
     result = _object(answer.json_object(), "inspectionResult")
@@ -100,10 +99,9 @@ def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
 
 def verify(site: Site) -> SubmissionOutcome:
     """Whether Search Console lets these credentials see the property."""
-    token = _access_token(site)
-    if isinstance(token, SubmissionOutcome):
-        return token
-    answer = ask(Request("GET", f"{SITES_URL}/{quote(_property(site), safe='')}", headers=_bearer(token)), "Google")
+    answer = _ask(site, Request("GET", f"{SITES_URL}/{quote(_property(site), safe='')}"))
+    if isinstance(answer, SubmissionOutcome):
+        return answer
     if not answer.ok:
         return _bad(answer, site)
     if answer.json_object().get("permissionLevel") in {None, "siteUnverifiedUser"}:
@@ -160,13 +158,25 @@ class _JsonLd(HTMLParser):
             self._block = None
 
 
+def _ask(site: Site, request: Request) -> Response | SubmissionOutcome:
+    """The answer to `request` with the site's token. A kept token that is not good any more is renewed, once."""
+    for last_try in (False, True):
+        is_kept = _token_key(site) in _tokens
+        token = _access_token(site)
+        if isinstance(token, SubmissionOutcome):
+            return token
+        answer = ask(replace(request, headers={"Authorization": f"Bearer {token}"}), "Google")
+        if answer.status != 401 or not is_kept or last_try:
+            return answer
+        _tokens.pop(_token_key(site), None)
+    raise AssertionError("unreachable")
+
+
 def _access_token(site: Site) -> str | SubmissionOutcome:
     """A token for the site's credentials, kept in this process until shortly before it ends."""
     if "access_token" in site.credentials:
         return str(site.credentials["access_token"])
-    # Only what proves the identity decides which token it is.
-    identity = [site.credentials.get(name) for name in ("client_email", "private_key", "client_id", "refresh_token")]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    key = _token_key(site)
     known, ends_at = _tokens.get(key, ("", 0.0))
     if time.monotonic() < ends_at:
         return known
@@ -185,6 +195,12 @@ def _access_token(site: Site) -> str | SubmissionOutcome:
     seconds = float(lifetime) if isinstance(lifetime, int) else 600.0
     _tokens[key] = (token, time.monotonic() + seconds - TOKEN_MARGIN_SECONDS)
     return token
+
+
+def _token_key(site: Site) -> str:
+    # Only what proves the identity decides which token it is.
+    identity = [site.credentials.get(name) for name in ("client_email", "private_key", "client_id", "refresh_token")]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
 _REFUSED_CREDENTIALS = SubmissionOutcome(
@@ -218,14 +234,8 @@ def _refresh(credentials: Mapping[str, Any]) -> dict[str, str]:
     return {"grant_type": "refresh_token", **{name: str(credentials.get(name, "")) for name in names}}
 
 
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
 def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
     error = _object(answer.json_object(), "error")
-    if answer.status == 401:
-        _tokens.clear()
     if answer.status == 429 and "PerDay" in json.dumps(error.get("details", "")):
         return SubmissionOutcome(
             status="pending",

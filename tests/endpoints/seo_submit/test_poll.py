@@ -386,6 +386,11 @@ def test_a_service_account_is_used_with_a_signed_assertion(newsroom: Newsroom) -
     assert "jwt-bearer" in asked["body"]
     newsroom.submit(creator, f"{SITE}videos/10")
     assert len(newsroom.requests("oauth2.googleapis.com")) == 1  # the token is kept
+    newsroom.advance(2 * HOUR)  # and renewed when Google does not take it any more
+    newsroom.make_due(creator)
+    newsroom.poll()
+    assert len(newsroom.requests("oauth2.googleapis.com")) == 2
+    assert newsroom.submission(found["id"])["status"] == "indexed"
 
 
 def test_a_disconnected_site_is_called_off_refunded_and_its_secret_gone(newsroom: Newsroom) -> None:
