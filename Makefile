@@ -21,7 +21,8 @@ setup: $(INSTALLED) ## install what the other commands need into .venv (they all
 $(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "StreamVibe needs Python 3.11 or newer; say PYTHON=/path/to/python3.11."; exit 1; }
 	@echo "Installing the locked dependencies into $(VENV) (once) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 

@@ -6,6 +6,7 @@ waits behind it, and the thread pool that plain `def` routes would use costs mor
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.core import auth
-from functions.core.errors import InvalidRequestError, StreamVibeError, UnauthenticatedError
+from functions.core.errors import InvalidRequestError, StreamVibeError
 from functions.core.observability import logger
 
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -158,9 +159,18 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
 
     def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.clear_state()
+        _ensure_event_loop()
         return adapter(event, context)
 
     return handle
+
+
+def _ensure_event_loop() -> None:
+    """Mangum runs the app on the thread's event loop, which Python no longer makes by itself."""
+    try:
+        asyncio.get_event_loop()
+    except (RuntimeError, DeprecationWarning):
+        asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 async def _signed_in(authorization: Annotated[str | None, Header()] = None) -> auth.User:
@@ -182,4 +192,4 @@ IdempotencyKey = Annotated[
 ]
 """Parameter type of routes that cost quota."""
 
-__all__ = ["IdempotencyKey", "SignedIn", "UnauthenticatedError", "create_app", "lambda_handler", "problem"]
+__all__ = ["IdempotencyKey", "SignedIn", "create_app", "lambda_handler", "problem"]

@@ -54,7 +54,7 @@ def test_the_list_holds_every_setting_once_and_marks_the_secret_ones() -> None:
     assert len(names) == len(set(names))
     for setting in settings.all_settings():
         assert setting.description
-        assert setting.secret == (setting.name.endswith("_SECRET") or setting.name.endswith("SECRET_KEY"))
+        assert setting.secret == setting.name.endswith(("_SECRET", "SECRET_KEY", "API_KEY"))
 
 
 @pytest.fixture
