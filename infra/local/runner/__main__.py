@@ -64,7 +64,8 @@ def _queues(service: Service) -> Queues:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    for noisy in ("botocore", "mangum", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         app()
     except StackError as problem:
