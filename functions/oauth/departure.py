@@ -78,11 +78,12 @@ def _platform_user_id(platform: str, signed_request: str) -> str:
 
 
 def _end_billing(user_id: str) -> bool:
-    subscription_id = billing.account(user_id).get("subscription_id")
-    if not subscription_id:
+    customer_id = billing.account(user_id).get("customer_id")
+    if not customer_id:
         return True
     try:
-        stripe.cancel_subscription(subscription_id)
+        # Everything of the customer, open checkout pages too: nobody shall pay for an account that is gone.
+        stripe.cancel_customer(customer_id)
     except UpstreamError as error:
         logger.warning("a subscription could not be canceled yet", extra={"code": error.problem_code})
         return False
