@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from functions.database import billing
-from infra.local.postgres import free_port
+from infra.local.ports import free_port
 from tests.endpoints.billing.conftest import SECRET, World, post
 
 # Its own command listens on every interface; this is its application on loopback only.
