@@ -56,6 +56,34 @@ $$;
 comment on function private.vault_drop(text) is 'Deletes the secret of this name; true if there was one.';
 revoke execute on function private.vault_drop(text) from public, anon, authenticated, service_role;
 
+-- Triggers delete a secret with its row. What they cannot see (a TRUNCATE by the owner, rows deleted with triggers switched
+-- off, a restore of these tables alone) is swept. Only names of our own making are looked at, and none younger than the
+-- setting: its row may be in a transaction that has not ended.
+insert into private.setting (key, value, comment) values
+('vault.orphan_age', '"1 hour"', 'How old a secret without its row must be before the sweep takes it.');
+
+create function private.sweep_secrets()
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_count integer;
+begin
+    delete from vault.secrets as s
+    where s.name ~ '^(platform_connection|seo_connection|revocation):'
+        and s.created_at < now() - private.setting_interval('vault.orphan_age')
+        and not exists (select 1 from public.platform_connection as c where c.vault_secret_name = s.name)
+        and not exists (select 1 from public.seo_connection as c where c.vault_secret_name = s.name)
+        and not exists (select 1 from private.revocation as r where r.vault_secret_name = s.name);
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+comment on function private.sweep_secrets() is 'Deletes secrets whose row is gone without its trigger; how many. Called by purge_expired.';
+revoke execute on function private.sweep_secrets() from public, anon, authenticated, service_role;
+
 create function private.drop_connection_secret()
 returns trigger
 language plpgsql

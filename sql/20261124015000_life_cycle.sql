@@ -93,7 +93,8 @@ begin
     get diagnostics v_notifications = row_count;
     v_archived := private.archive_audit_log(private.setting_interval('audit.archive_after'), max_rows);
     return jsonb_build_object(
-        'cache_store', v_cache, 'trending_keyword', v_trends, 'notification', v_notifications, 'audit_log', v_archived
+        'cache_store', v_cache, 'trending_keyword', v_trends, 'notification', v_notifications, 'audit_log', v_archived,
+        'secrets', private.sweep_secrets()
     );
 end;
 $$;
