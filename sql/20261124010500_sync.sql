@@ -748,6 +748,11 @@ returns table (item_ids uuid[], created integer, updated integer)
 language plpgsql
 security definer
 set search_path = ''
+-- A page is fifty lookups by key, however large the account is. The planner cannot know: it plans once for all accounts,
+-- and may plan while the table is still empty.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
@@ -797,8 +802,11 @@ begin
                 ))
             end as texts_differ
         from incoming as n
-        left join public.content_item as i
-            on i.social_account_id = store_content.account_id and i.platform_content_id = n.platform_content_id
+        left join lateral (
+            select c.* from public.content_item as c
+            where c.social_account_id = store_content.account_id and c.platform_content_id = n.platform_content_id
+            limit 1
+        ) as i on true
         -- What the platform was not asked for this time stays as it is.
         cross join lateral (
             select
