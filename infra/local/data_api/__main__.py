@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -25,6 +26,7 @@ def main() -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
+    _spare_the_collector()
     logging.basicConfig(level=_LEVELS[config.log_level], format="%(levelname)s %(name)s: %(message)s")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -35,6 +37,11 @@ def main() -> int:
         print(f"The data API cannot listen on port {config.server_port}: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
+
+
+def _spare_the_collector() -> None:
+    """Collect garbage less often: requests leave no cycles, and looking through the schema cache for some is dear."""
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def serve(config: Config) -> None:

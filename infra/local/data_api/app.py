@@ -13,8 +13,9 @@ from infra.local.data_api import errors
 from infra.local.data_api.cors import cors_headers, preflight
 from infra.local.data_api.database import Pool
 from infra.local.data_api.openapi import respond_root
-from infra.local.data_api.plan import no_table, plan_request
-from infra.local.data_api.request import RawRequest, Request, understand
+from infra.local.data_api.plan import no_table
+from infra.local.data_api.recipes import RecipeBook
+from infra.local.data_api.request import RawRequest, Request
 from infra.local.data_api.response import (
     Response,
     allowed_methods,
@@ -50,6 +51,7 @@ class DataApi:
         self.loaded: Loaded | None = None
         self._pool: Pool | None = None
         self._executor: Executor | None = None
+        self._recipes: RecipeBook | None = None
         self._authenticator = Authenticator(config)
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_listening = not config.db_channel_enabled
@@ -87,6 +89,8 @@ class DataApi:
         self.loaded = loaded
         self._authenticator = Authenticator(loaded.config)
         self._executor = Executor(self._pool, loaded.config, loaded.roles)
+        self._recipes = RecipeBook(loaded)
+        self._pool.renew()
         self.reloads += 1
         log.info("Schema cache loaded: %d relations, %d functions", *self._sizes(loaded))
 
@@ -168,23 +172,25 @@ class DataApi:
         return response
 
     async def _answer(self, raw: RawRequest) -> Response:
-        loaded, executor = self.loaded, self._executor
-        if loaded is None or executor is None:
+        loaded, executor, recipes = self.loaded, self._executor, self._recipes
+        if loaded is None or executor is None or recipes is None:
             raise errors.no_schema_cache()
         identity = self._authenticator.identify(raw.headers.get("authorization"))
-        request = understand(raw, loaded.config, loaded.cache.timezones)
-        if request.action == "root-info":
-            return respond_options("OPTIONS,GET,HEAD")
-        if request.action == "relation-info":
-            return _relation_info(request, loaded)
-        if request.action == "inspect":
-            return await respond_root(request, identity, loaded, executor)
-        plan = plan_request(request, loaded.config, loaded.cache)
+        recipe, operands = recipes.find(raw)
+        request, plan = recipe.request, recipe.plan
+        match request.action:
+            case "root-info":
+                return respond_options("OPTIONS,GET,HEAD")
+            case "relation-info":
+                return _relation_info(request, loaded)
+            case "inspect":
+                return await respond_root(request, raw, identity, loaded, executor)
+        assert plan is not None
         if request.action == "call-info":
             writes = plan.call is not None and plan.call.routine.may_write
             return respond_options("OPTIONS,POST" if writes else "OPTIONS,GET,HEAD,POST")
-        result_set = await executor.run(plan, request, identity)
-        return respond(plan, request, result_set)
+        result_set = await executor.run(recipe, raw, operands, identity)
+        return respond(plan, request, raw, result_set)
 
 
 def _relation_info(request: Request, loaded: Loaded) -> Response:

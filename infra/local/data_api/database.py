@@ -1,8 +1,8 @@
 """Connections and transactions: each request is one transaction, sent in one round trip where nothing must be checked.
 
 psycopg's libpq layer is used directly, in pipeline mode: `begin`, the settings, the statement and `commit` travel
-together, with parameters bound by the extended protocol and no statement ever prepared on the server, so that nothing
-planned for one role serves another.
+together, their parameters bound by the extended protocol. A statement that comes again and again is prepared on the
+connection under its text and the role that it runs as, so that nothing planned for one role serves another.
 https://www.psycopg.org/psycopg3/docs/api/pq.html
 """
 
@@ -16,7 +16,6 @@ import psycopg
 from psycopg import pq
 
 from infra.local.data_api import errors
-from infra.local.data_api.sql import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 _OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+_MOST_PREPARED = 500  # statements on one connection, before it is replaced
 
 
 class StatementError(Exception):
@@ -38,23 +38,24 @@ class StatementError(Exception):
 
 
 class ConnectionLostError(Exception):
-    """The connection broke; `sent` tells whether the server may have seen the statements."""
+    """The connection broke."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Text without parameters, such as `begin`."""
+    """SQL with its values; `scope` is the role for which it may be prepared."""
 
     text: str
-    values: Sequence[bytes | None] = ()
-    types: Sequence[int] = ()
-    formats: Sequence[int] = ()
+    values: Sequence[bytes | None] | None = None
+    types: Sequence[int] | None = None
+    formats: Sequence[int] | None = None
+    scope: str | None = None
 
 
 class Connection:
     """One connection in pipeline mode, driven by the event loop."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, generation: int) -> None:
         self._owner = connection
         self._pg = connection.pgconn
         self._pg.nonblocking = 1
@@ -62,19 +63,22 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[list[PGresult]] | None = None
         self._results: list[PGresult] = []
+        self._prepared: dict[tuple[str, str], bytes] = {}
+        self._prepared_count = 0
+        self.generation = generation
         self.is_broken = False
         self._socket = self._pg.socket
         self._loop.add_reader(self._socket, self._read)
 
-    async def run(self, commands: Sequence[Command | Statement]) -> list[PGresult]:
-        """Send all commands at once; return their results up to the first failure, which raises StatementError."""
+    async def run(self, commands: Sequence[Command]) -> list[PGresult]:
+        """Send all commands at once and return their results; the first failure raises StatementError."""
         self._results = []
         self._waiter = self._loop.create_future()
+        preparing: set[int] = set()  # positions of results that tell of a preparation
         try:
-            for command in commands:
-                self._pg.send_query_params(
-                    command.text.encode(), command.values, command.types or None, command.formats or None
-                )
+            for position, command in enumerate(commands):
+                if self._send(command):
+                    preparing.add(position + len(preparing))
             self._pg.pipeline_sync()
             self._write()
         except psycopg.Error as error:
@@ -82,8 +86,33 @@ class Connection:
         results = await self._waiter
         for result in results:
             if result.status not in _OK:
+                self._forget(commands)
                 raise _error_of(result)
+        if preparing:
+            return [result for position, result in enumerate(results) if position not in preparing]
         return results
+
+    def _send(self, command: Command) -> bool:
+        """Queue a command; tell whether its preparation was queued before it."""
+        text = command.text.encode()
+        if command.scope is None:
+            self._pg.send_query_params(text, command.values, command.types, command.formats)
+            return False
+        key = (command.scope, command.text)
+        name = self._prepared.get(key)
+        is_new = name is None
+        if name is None:
+            self._prepared_count += 1
+            name = self._prepared[key] = b"s%d" % self._prepared_count
+            self._pg.send_prepare(name, text, command.types)
+        self._pg.send_query_prepared(name, command.values, command.formats)
+        return is_new
+
+    def _forget(self, commands: Sequence[Command]) -> None:
+        """After a failure, prepare anew: perhaps it came too late, or what was prepared does not fit any more."""
+        for command in commands:
+            if command.scope is not None:
+                self._prepared.pop((command.scope, command.text), None)
 
     def _write(self) -> None:
         if self._pg.flush():
@@ -91,31 +120,26 @@ class Connection:
 
     def _write_more(self) -> None:
         try:
-            done = self._pg.flush() == 0
+            is_done = self._pg.flush() == 0
         except psycopg.Error as error:
             self._break(str(error))
             return
-        if done:
+        if is_done:
             self._loop.remove_writer(self._socket)
 
     def _read(self) -> None:
         try:
             self._pg.consume_input()
-            while not self._pg.is_busy():
+            while self._waiter is not None and not self._pg.is_busy():
                 result = self._pg.get_result()
-                if result is None:  # the end of one command's results, or nothing is under way
-                    if self._waiter is None or not self._expects_more():
-                        return
+                if result is None:  # the end of one command's results
                     continue
                 if result.status == pq.ExecStatus.PIPELINE_SYNC:
                     self._finish()
-                    return
-                self._results.append(result)
+                else:
+                    self._results.append(result)
         except psycopg.Error as error:
             self._break(str(error))
-
-    def _expects_more(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
 
     def _finish(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -123,7 +147,6 @@ class Connection:
             waiter.set_result(self._results)
 
     def _break(self, message: str) -> None:
-        self.is_broken = True
         self.close()
         waiter, self._waiter = self._waiter, None
         if waiter and not waiter.done():
@@ -133,11 +156,16 @@ class Connection:
     def in_transaction(self) -> bool:
         return self._pg.transaction_status != pq.TransactionStatus.IDLE
 
+    @property
+    def is_worn(self) -> bool:
+        return self._prepared_count > _MOST_PREPARED
+
     def close(self) -> None:
-        self.is_broken = True
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        self._owner.close()
+        if not self.is_broken:
+            self.is_broken = True
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._owner.close()
 
 
 def _error_of(result: PGresult) -> StatementError:
@@ -161,6 +189,7 @@ class Pool:
         self._timeout_seconds = timeout_seconds
         self._free: list[Connection] = []
         self._slots = asyncio.Semaphore(size)
+        self._generation = 0
 
     async def acquire(self) -> Connection:
         """A live connection; raise ApiError PGRST003 after the timeout, PGRST000 where the database is away."""
@@ -175,8 +204,9 @@ class Pool:
             connection = self._free.pop()
             if not connection.is_broken:
                 return connection
+        generation = self._generation
         try:
-            return Connection(await asyncio.to_thread(connect, self._uri))
+            return Connection(await asyncio.to_thread(connect, self._uri), generation)
         except psycopg.Error as error:
             self._slots.release()
             raise errors.no_connection(str(error).strip()) from None
@@ -185,11 +215,17 @@ class Pool:
             raise
 
     def release(self, connection: Connection) -> None:
-        if connection.in_transaction:  # never hand a role or a half-done transaction on
+        """Take a connection back, unless it is in the middle of something, worn or from before a reload."""
+        if connection.in_transaction or connection.is_worn or connection.generation != self._generation:
             connection.close()
         if not connection.is_broken:
             self._free.append(connection)
         self._slots.release()
+
+    def renew(self) -> None:
+        """Replace all connections, because what is prepared on them may be out of date."""
+        self._generation += 1
+        self.close()
 
     def close(self) -> None:
         while self._free:
@@ -197,11 +233,7 @@ class Pool:
 
 
 def connect(uri: str) -> psycopg.Connection:
-    """A connection that never prepares statements; blocks."""
+    """A connection that prepares nothing by itself; blocks."""
     return psycopg.connect(
-        uri,
-        autocommit=True,
-        prepare_threshold=None,
-        application_name="streamvibe-data-api",
-        connect_timeout=10,
+        uri, autocommit=True, prepare_threshold=None, application_name="streamvibe-data-api", connect_timeout=10
     )

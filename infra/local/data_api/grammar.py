@@ -84,11 +84,19 @@ SelectItem = SelectField | SelectRelation
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of an operand that is filled in when the statement runs; a pattern's `*` become `%` then."""
+
+    index: int
+    is_pattern: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """`eq.value`, `like(any).{a,b}`, `cs.{1}`: an operator with one operand."""
 
     operator: str
-    value: str
+    value: str | Slot
     quantifier: Literal["any", "all"] | None = None
 
 
@@ -492,7 +500,8 @@ _order = mapped(separated(lexeme(_order_term), _comma), tuple)
 
 # --- the entrances --------------------------------------------------------------------------------------------------
 
-# Nine of ten filters look like this; what matches means the same as by the parsers above, which are slower.
+# Nine of ten filters look like this; what matches means the same as by the parsers above, which are slower. Where it
+# matches, the operand can be split off without looking at it.
 _PLAIN_FILTER = re.compile(
     rf"(not\.)?(?:({'|'.join(_PLAIN + _QUANTIFIED)})|({'|'.join(_QUANTIFIED)})\((any|all)\))\.(.*)", re.DOTALL
 )
@@ -534,6 +543,12 @@ def parse_condition(value: str, *, plain_allowed: bool = False) -> tuple[bool, O
             return None
     negated, operation = run(_filter_value, f"failed to parse filter ({value})", value)
     return negated, operation
+
+
+def split_operand(value: str) -> tuple[str, str] | None:
+    """`not.eq.5` -> (`not.eq.`, `5`), if the filter is a plain one."""
+    match = _PLAIN_FILTER.fullmatch(value)
+    return (value[: match.start(5)], match.group(5)) if match else None
 
 
 def parse_logic(key: str, value: str) -> tuple[EmbedPath, LogicTree]:

@@ -17,7 +17,7 @@ from infra.local.data_api.sql import Statement
 
 if TYPE_CHECKING:
     from infra.local.data_api.config import Config
-    from infra.local.data_api.request import Request
+    from infra.local.data_api.request import RawRequest, Request
     from infra.local.data_api.schema_cache import Column, Param, Routine, SchemaCache, Table
     from infra.local.data_api.state import Loaded
     from infra.local.data_api.tokens import Identity
@@ -50,13 +50,16 @@ where p.pronamespace = quote_ident({})::regnamespace and has_function_privilege(
 """
 
 
-async def respond_root(request: Request, identity: Identity, loaded: Loaded, executor: Executor) -> Response:
+async def respond_root(
+    request: Request, raw: RawRequest, identity: Identity, loaded: Loaded, executor: Executor
+) -> Response:
     """The answer to GET or HEAD of the root."""
     if not any(accepted.name in _PRODUCED for accepted in request.accepts):
         raise errors.no_media_type(accepted.mime for accepted in request.accepts)
     follows = loaded.config.openapi_mode == "follow-privileges"
     queries = [_DESCRIPTION, _TABLES, _FUNCTIONS] if follows else [_DESCRIPTION]
-    description, *names = await executor.fetch(request, identity, [_query(q, request.schema) for q in queries])
+    statements = [_query(text, request.schema) for text in queries]
+    description, *names = await executor.fetch(request, raw, identity, statements)
     headers = [("Content-Type", OPENAPI.content_type), *profile_header(request)]
     if request.headers_only:
         return Response(200, headers)

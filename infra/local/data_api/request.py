@@ -10,7 +10,7 @@ from infra.local.data_api import errors
 from infra.local.data_api.media import ANY, JSON, MediaType, parse_accept, parse_media_type
 from infra.local.data_api.payload import Payload, read_payload
 from infra.local.data_api.preferences import Preferences, parse_preferences
-from infra.local.data_api.query import Query, parse_query
+from infra.local.data_api.query import Query, Shape, parse_query
 from infra.local.data_api.ranges import ALL, LIMIT_ZERO, Range, parse_range_header
 from infra.local.data_api.schema_cache import Name
 
@@ -60,7 +60,7 @@ class RawRequest:
 class Request:
     """A request understood, though not yet checked against the schema cache."""
 
-    raw: RawRequest
+    method: str
     action: Action
     schema: str
     target: Name
@@ -76,10 +76,6 @@ class Request:
     columns: frozenset[str] = frozenset()
 
     @property
-    def method(self) -> str:
-        return self.raw.method
-
-    @property
     def is_mutation(self) -> bool:
         return self.action in ("create", "update", "upsert", "delete")
 
@@ -92,19 +88,19 @@ class Request:
         return self.method == "HEAD"
 
 
-def understand(raw: RawRequest, config: Config, timezones: frozenset[str]) -> Request:
+def understand(raw: RawRequest, shape: Shape, config: Config, timezones: frozenset[str]) -> Request:
     """Parse the whole request; raise ApiError for the first thing that is wrong with it."""
     is_call, name = _resource(raw.path, config)
     schema, negotiated = _schema(raw, config)
     action = _action(raw.method, name, is_call=is_call)
     is_rpc_read = action == "call" and raw.method != "POST"
-    query = parse_query(raw.query_string, is_rpc_read=is_rpc_read)
+    query = parse_query(shape, is_rpc_read=is_rpc_read)
     top, ranges = _ranges(raw, query)
     preferences = parse_preferences(raw.headers.get("prefer", ""), timezones, tx_allowed=config.tx_override_allowed)
     accept = raw.headers.get("accept")
     content_type = raw.headers.get("content-type")
     request = Request(
-        raw=raw,
+        method=raw.method,
         action=action,
         schema=schema,
         target=Name(schema, name or ""),

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from infra.local.data_api import errors
+from infra.local.data_api.query import canonical, parse_pairs
 from infra.local.data_api.ranges import content_range
 
 if TYPE_CHECKING:
     from infra.local.data_api.plan import Plan
-    from infra.local.data_api.request import Request
+    from infra.local.data_api.request import RawRequest, Request
     from infra.local.data_api.schema_cache import Table
     from infra.local.data_api.transaction import ResultSet
 
@@ -32,7 +33,7 @@ class Response:
     reason: str | None = None
 
 
-def respond(plan: Plan, request: Request, result_set: ResultSet) -> Response:
+def respond(plan: Plan, request: Request, raw: RawRequest, result_set: ResultSet) -> Response:
     """The answer to a request whose plan ran; raise ApiError where response.headers or response.status is wrong."""
     if plan.representation.media_type.is_plan:
         return Response(200, _content_type(plan, request), result_set.body)
@@ -48,7 +49,7 @@ def respond(plan: Plan, request: Request, result_set: ResultSet) -> Response:
         case "call":
             response = _called(plan, request, result_set)
         case _:
-            response = _read(plan, request, result_set)
+            response = _read(plan, request, raw, result_set)
     return _overridden(response, result_set)
 
 
@@ -79,9 +80,9 @@ def _paged(request: Request, result_set: ResultSet) -> tuple[int, tuple[str, str
     return (206 if result_set.page_total < total else 200), header, None
 
 
-def _read(plan: Plan, request: Request, result_set: ResultSet) -> Response:
+def _read(plan: Plan, request: Request, raw: RawRequest, result_set: ResultSet) -> Response:
     status, page, error = _paged(request, result_set)
-    query = request.query.canonical
+    query = canonical(parse_pairs(raw.query_string))
     location = f"/{request.target.name}{'?' + query if query else ''}"
     headers = [page, ("Content-Location", location), *_content_type(plan, request), *_applied(request)]
     body = error.body() if error else b"" if request.headers_only else result_set.body

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from infra.local.data_api import errors
-from infra.local.data_api.grammar import Compare, Fts, In, Is, IsDistinct
+from infra.local.data_api.grammar import Compare, Fts, In, Is, IsDistinct, Slot
 from infra.local.data_api.plan import Call, Delete, Insert, Mutation, Plan, Update
 from infra.local.data_api.ranges import ALL, Range
 from infra.local.data_api.read_plan import (
@@ -73,25 +73,38 @@ _KEYWORD_TYPES = {
 
 @dataclass(slots=True)
 class Statement:
-    """SQL with $1, $2, ... and the values for them."""
+    """SQL with $1, $2, ... and the values for them, of which some may be left open."""
 
     text: str = ""
-    values: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | Slot | None] = field(default_factory=list)
     types: list[int] = field(default_factory=list)
     formats: list[int] = field(default_factory=list)
 
-    def bind(self, value: str | bytes | None, type_: str = "") -> str:
-        """The placeholder of a new parameter. Text has no NUL in Postgres, so one is refused as Postgres would."""
-        data = value.encode() if isinstance(value, str) else value
+    def bind(self, value: str | bytes | Slot | None, type_: str = "") -> str:
+        """The placeholder of a new parameter."""
         is_binary = type_ == "bytea"
-        if data is not None and not is_binary and b"\0" in data:
-            raise errors.from_postgres(
-                "22021", 'invalid byte sequence for encoding "UTF8": 0x00', None, None, signed_in=True
-            )
-        self.values.append(data)
+        self.values.append(_encoded(value, is_binary=is_binary) if isinstance(value, str | bytes) else value)
         self.types.append(_OIDS[type_])
         self.formats.append(int(is_binary))
         return f"${len(self.values)}"
+
+    def filled(self, operands: list[str]) -> list[bytes | None]:
+        """The values with the operands in their slots."""
+        return [_operand(value, operands) if isinstance(value, Slot) else value for value in self.values]
+
+
+def _operand(slot: Slot, operands: list[str]) -> bytes:
+    value = operands[slot.index]
+    return _encoded(value.replace("*", "%") if slot.is_pattern else value)
+
+
+def _encoded(value: str | bytes, *, is_binary: bool = False) -> bytes:
+    """Text has no NUL in Postgres, so one is refused as Postgres would."""
+    data = value.encode() if isinstance(value, str) else value
+    if not is_binary and b"\0" in data:
+        message = 'invalid byte sequence for encoding "UTF8": 0x00'
+        raise errors.from_postgres("22021", message, None, None, signed_in=True)
+    return data
 
 
 def quote(identifier: str) -> str:
@@ -171,7 +184,7 @@ def _condition(table: Name, item: Condition, out: Statement) -> str:
     match operation:
         case Compare(operator, value, quantifier):
             is_pattern = operator in ("like", "ilike")
-            operand = out.bind(value.replace("*", "%") if is_pattern else value)
+            operand = out.bind(_as_pattern(value) if is_pattern else value)
             if ref.transform and not is_pattern:
                 operand = f"{ref.transform}({operand})"
             if quantifier:
@@ -186,6 +199,11 @@ def _condition(table: Name, item: Condition, out: Statement) -> str:
         case Fts(operator, language, value):
             text = f"{subject} @@ {_FTS_FUNCTIONS[operator]}({_language(language, out)}{out.bind(value)})"
     return f"not {text}" if item.negated else text
+
+
+def _as_pattern(value: str | Slot) -> str | Slot:
+    """`*` stands for `%`, which would have to be escaped in a URL."""
+    return Slot(value.index, is_pattern=True) if isinstance(value, Slot) else value.replace("*", "%")
 
 
 def _any_of(values: tuple[str, ...], ref: FieldRef, out: Statement) -> str:

@@ -31,10 +31,10 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The role to become, the claims to show to the database, and whether the role is another than that for all."""
+    """The role to become, the claims as JSON, and whether the role is another than that for everybody."""
 
     role: str
-    claims: dict[str, Any]
+    claims: str
     signed_in: bool
 
 
@@ -45,14 +45,28 @@ class Authenticator:
         self._config = config
         self._keys = _read_keys(config)
         self._algorithms = get_default_algorithms()
-        self._verified: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._anonymous: Identity | None = None
+        self._verified: OrderedDict[str, tuple[dict[str, Any], Identity]] = OrderedDict()
 
     def identify(self, authorization: str | None) -> Identity:
         """The identity behind an Authorization header; raise ApiError PGRST301, 302 or 303."""
         scheme, _, token = (authorization or "").partition(" ")
-        claims: dict[str, Any] = {}
-        if scheme.lower() == "bearer":
-            claims = self._claims(token.strip())
+        if scheme.lower() != "bearer":
+            self._anonymous = self._anonymous or self._identity({})
+            return self._anonymous
+        token = token.strip()
+        known = self._verified.get(token)
+        claims = known[0] if known else self._claims(token)
+        _check_claims(claims, self._config.jwt_aud)
+        if known:
+            return known[1]
+        identity = self._identity(claims)
+        self._verified[token] = (claims, identity)
+        if len(self._verified) > _CACHED_TOKENS:
+            self._verified.popitem(last=False)
+        return identity
+
+    def _identity(self, claims: dict[str, Any]) -> Identity:
         role = _walk(claims, self._config.jwt_role_claim_key)
         if role is _MISSING:
             if self._config.db_anon_role is None:
@@ -60,21 +74,15 @@ class Authenticator:
             role = self._config.db_anon_role
         elif not isinstance(role, str):
             role = json.dumps(role)
-        return Identity(role, {**claims, "role": role}, signed_in=role != self._config.db_anon_role)
+        shown = json.dumps({**claims, "role": role}, ensure_ascii=False, separators=(",", ":"))
+        return Identity(role, shown, signed_in=role != self._config.db_anon_role)
 
     def _claims(self, token: str) -> dict[str, Any]:
         if not token:
             raise errors.bad_token("Empty JWT is sent in Authorization header")
         if self._config.jwt_secret is None:
             raise errors.no_jwt_secret()
-        claims = self._verified.get(token)
-        if claims is None:
-            claims = self._decode(token)
-            self._verified[token] = claims
-            if len(self._verified) > _CACHED_TOKENS:
-                self._verified.popitem(last=False)
-        _check_claims(claims, self._config.jwt_aud)
-        return claims
+        return self._decode(token)
 
     def _decode(self, token: str) -> dict[str, Any]:
         parts = token.split(".")

@@ -6,6 +6,7 @@ https://docs.postgrest.org/en/v14/references/transactions.html
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,19 @@ from infra.local.data_api import errors
 from infra.local.data_api.database import Command, ConnectionLostError, StatementError
 from infra.local.data_api.plan import Delete, Update
 from infra.local.data_api.schema_cache import Name
-from infra.local.data_api.sql import Statement, explain_count_statement, main_statement, qualified, quote
+from infra.local.data_api.sql import qualified, quote, quote_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from psycopg.pq.abc import PGresult
 
     from infra.local.data_api.config import Config
     from infra.local.data_api.database import Connection, Pool
     from infra.local.data_api.plan import Plan
-    from infra.local.data_api.request import Request
+    from infra.local.data_api.recipes import Recipe
+    from infra.local.data_api.request import RawRequest, Request
+    from infra.local.data_api.sql import Statement
     from infra.local.data_api.tokens import Identity
 
 _COMMIT = Command("commit")
@@ -32,6 +35,7 @@ _ROLLBACK = Command("rollback")
 _CHECK_CONSTRAINTS = Command("set constraints all immediate")
 _BYTEA = 17
 _ISOLATION = "default_transaction_isolation"
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,13 @@ class Executor:
         self._config = config
         self._roles = roles
 
-    async def run(self, plan: Plan, request: Request, identity: Identity) -> ResultSet:
-        """Execute a plan; raise ApiError for what the database or a check refuses."""
-        statements = [main_statement(plan, request, self._config.db_max_rows)]
-        reads = plan.mutation is None and plan.call is None
-        if reads and request.preferences.count in ("planned", "estimated"):
-            statements.append(explain_count_statement(plan))
-        opening = [self._begin(plan, identity), *self.settings(request, identity, plan)]
+    async def run(self, recipe: Recipe, raw: RawRequest, operands: list[str], identity: Identity) -> ResultSet:
+        """Execute a recipe's plan; raise ApiError for what the database or a check refuses."""
+        request, plan = recipe.request, recipe.plan
+        assert plan is not None
+        scope = identity.role if recipe.is_kept else None
+        statements = [_command(statement, operands, scope) for statement in recipe.statements]
+        opening = [self._begin(plan, identity), *self._settings(request, raw, identity, plan)]
         connection = await self._pool.acquire()
         try:
             if not _must_check(plan, request):
@@ -80,52 +84,56 @@ class Executor:
         finally:
             self._pool.release(connection)
 
-    async def fetch(self, request: Request, identity: Identity, statements: Sequence[Statement]) -> list[bytes | None]:
+    async def fetch(
+        self, request: Request, raw: RawRequest, identity: Identity, statements: Sequence[Statement]
+    ) -> list[bytes | None]:
         """The first column of the first row of each statement, read as this identity."""
-        opening = [Command("begin read only"), *self.settings(request, identity, None)]
+        opening = [Command("begin read only"), *self._settings(request, raw, identity, None)]
+        commands = [_command(statement, [], None) for statement in statements]
         connection = await self._pool.acquire()
         try:
-            results = await self._run(connection, [*opening, *statements, _COMMIT], identity)
+            results = await self._run(connection, [*opening, *commands, _COMMIT], identity)
         finally:
             self._pool.release(connection)
         return [result.get_value(0, 0) for result in results[len(opening) : -1]]
 
     def _begin(self, plan: Plan, identity: Identity) -> Command:
         of_call = plan.call.routine.isolation_level if plan.call else None
-        level = of_call or self._roles.get(identity.role, {}).get(_ISOLATION) or ""
+        level = of_call or self._roles.get(identity.role, _NONE).get(_ISOLATION) or ""
         level = level if level in ("serializable", "repeatable read") else "read committed"
         return Command(f"begin isolation level {level} {'read only' if plan.reads_only else 'read write'}")
 
-    def settings(self, request: Request, identity: Identity, plan: Plan | None) -> list[Command | Statement]:
+    def _settings(self, request: Request, raw: RawRequest, identity: Identity, plan: Plan | None) -> list[Command]:
         """The settings of the transaction, and the pre-request function."""
-        out = Statement()
-        path = ", ".join(quote(name) for name in (request.schema, *self._config.db_extra_search_path))
-        headers = dict(request.raw.headers)
-        cookies = _cookies(headers.pop("cookie", ""))
+        headers = dict(raw.headers)
+        cookies = headers.pop("cookie", None)
         # The role's settings come before the role, so that what the login role may set needs no other grant.
-        pairs = [("search_path", path)]
-        pairs += [(k, v) for k, v in self._roles.get(identity.role, {}).items() if k != _ISOLATION]
+        pairs = [("search_path", self._search_path(request.schema))]
+        pairs += [(k, v) for k, v in self._roles.get(identity.role, _NONE).items() if k != _ISOLATION]
         pairs += [
             ("role", identity.role),
-            ("request.jwt.claims", _to_json(identity.claims)),
-            ("request.method", request.method),
-            ("request.path", request.raw.path),
+            ("request.jwt.claims", identity.claims),
+            ("request.method", raw.method),
+            ("request.path", raw.path),
             ("request.headers", _to_json(headers)),
-            ("request.cookies", _to_json(cookies)),
+            ("request.cookies", _to_json(_cookies(cookies)) if cookies else "{}"),
         ]
         if request.preferences.timezone is not None:
             pairs.append(("timezone", request.preferences.timezone))
         if plan and plan.call:
-            hoisted = set(self._config.db_hoisted_tx_settings) - {_ISOLATION}
-            pairs += [(k, v) for k, v in plan.call.routine.settings if k in hoisted]
+            hoisted = self._config.db_hoisted_tx_settings
+            pairs += [(k, v) for k, v in plan.call.routine.settings if k in hoisted and k != _ISOLATION]
         pairs += self._config.app_settings.items()
-        out.text = "select " + ", ".join(
-            f"set_config({out.bind(name)}, {out.bind(value)}, true)" for name, value in pairs
-        )
+        calls = [f"set_config({quote_literal(name)}, ${n}, true)" for n, (name, _) in enumerate(pairs, 1)]
+        values = [value.encode() for _, value in pairs]
+        settings = Command(f"select {', '.join(calls)}", values, scope="")
         if not self._config.db_pre_request:
-            return [out]
+            return [settings]
         schema, _, function = self._config.db_pre_request.rpartition(".")
-        return [out, Command(f"select {qualified(Name(schema, function))}()")]
+        return [settings, Command(f"select {qualified(Name(schema, function))}()")]
+
+    def _search_path(self, schema: str) -> str:
+        return ", ".join(quote(name) for name in (schema, *self._config.db_extra_search_path))
 
     def _ending(self, request: Request) -> list[Command]:
         tx = request.preferences.tx
@@ -133,9 +141,7 @@ class Executor:
             return [_CHECK_CONSTRAINTS, _ROLLBACK]
         return [_COMMIT]
 
-    async def _run(
-        self, connection: Connection, commands: Sequence[Command | Statement], identity: Identity
-    ) -> list[PGresult]:
+    async def _run(self, connection: Connection, commands: Sequence[Command], identity: Identity) -> list[PGresult]:
         try:
             return await connection.run(commands)
         except StatementError as error:
@@ -159,6 +165,10 @@ class Executor:
         if limit is None or result_set.total > limit:
             return replace(result_set, total=max(result_set.total, guess))
         return result_set
+
+
+def _command(statement: Statement, operands: list[str], scope: str | None) -> Command:
+    return Command(statement.text, statement.filled(operands), statement.types, statement.formats, scope)
 
 
 def _must_check(plan: Plan, request: Request) -> bool:
@@ -210,5 +220,4 @@ def _cookies(header: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs if name}
 
 
-def _to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
