@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import jwt
-from starlette.types import Receive, Scope, Send
 
-from infra.local.data_api.app import DataApi
-from infra.local.data_api.config import from_settings
+from infra.local.data_api.background import running
 from tests.databases import Database
-from tests.local.servers import serving
 
 JWT_SECRET = "a-secret-of-the-tests-and-of-nothing-else"
 PREFIX = "/rest/v1"
@@ -36,13 +33,5 @@ def backend(database: Database, connections: int = 20) -> Iterator[Backend]:
         "DB_CHANNEL_ENABLED": "false",
         "JWT_SECRET": JWT_SECRET,
     }
-    api = DataApi(from_settings(settings), settings)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": scope["path"].removeprefix(PREFIX)}
-            scope["raw_path"] = scope["raw_path"].removeprefix(PREFIX.encode())
-        await api(scope, receive, send)
-
-    with serving(app) as url:
-        yield Backend(url, jwt.encode({"role": "service_role"}, JWT_SECRET, algorithm="HS256"))
+    with running(settings, prefix=PREFIX) as url:
+        yield Backend(url.removesuffix(PREFIX), jwt.encode({"role": "service_role"}, JWT_SECRET, algorithm="HS256"))

@@ -8,15 +8,17 @@ import logging
 import os
 import sys
 
-import uvicorn
 import uvloop
 
 from infra.local.data_api.admin import Admin
 from infra.local.data_api.app import DataApi
 from infra.local.data_api.config import Config, ConfigError, from_environment
+from infra.local.data_api.server import HttpServer, until_interrupted
 
 _LEVELS = {"crit": "CRITICAL", "error": "ERROR", "warn": "WARNING", "info": "INFO", "debug": "DEBUG"}
-_HOSTS = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "::", "*6": "::", "*": "0.0.0.0"}
+_HOSTS: dict[str, str | None] = {"!4": "0.0.0.0", "*4": "0.0.0.0", "!6": "::", "*6": "::", "*": None}
+
+log = logging.getLogger("data_api")
 
 
 def main() -> int:
@@ -26,15 +28,13 @@ def main() -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
-    _spare_the_collector()
     logging.basicConfig(level=_LEVELS[config.log_level], format="%(levelname)s %(name)s: %(message)s")
+    _spare_the_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config))
-    except KeyboardInterrupt:
-        return 0
     except OSError as error:
-        print(f"The data API cannot listen on port {config.server_port}: {error.strerror}.", file=sys.stderr)
+        print(f"The data API cannot listen: {error.strerror or error}.", file=sys.stderr)
         return 1
     return 0
 
@@ -48,27 +48,25 @@ async def serve(config: Config) -> None:
     """Serve the API, and the health checks where an admin port is configured."""
     settings = {name.removeprefix("PGRST_"): value for name, value in os.environ.items() if name.startswith("PGRST_")}
     api = DataApi(config, settings)
-    server = _server(api, config.server_host, config.server_port, config.server_unix_socket)
-    servers = [server]
-    if config.admin_server_port is not None:
-        host = config.admin_server_host or config.server_host
-        servers.append(_server(Admin(api), host, config.admin_server_port, None))
-    await asyncio.gather(*(one.serve() for one in servers))
+    servers = []
+    try:
+        if config.admin_server_port is not None:
+            admin = HttpServer(Admin(api).answer)
+            servers.append(admin)
+            await admin.listen(_host(config.admin_server_host or config.server_host), config.admin_server_port)
+        server = HttpServer(api.answer)
+        servers.append(server)
+        port = await server.listen(_host(config.server_host), config.server_port, config.server_unix_socket)
+        await api.start()
+        log.info("Listening on port %d", port)
+        await until_interrupted()
+    finally:
+        await asyncio.gather(*(server.close() for server in servers))
+        await api.stop()
 
 
-def _server(app: object, host: str, port: int, socket: str | None) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            host=_HOSTS.get(host, host),
-            port=port,
-            uds=socket,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on" if isinstance(app, DataApi) else "off",
-        )
-    )
+def _host(name: str) -> str | None:
+    return _HOSTS.get(name, name)
 
 
 if __name__ == "__main__":

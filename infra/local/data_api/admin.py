@@ -9,37 +9,34 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from infra.local.data_api.response import Response
+
 if TYPE_CHECKING:
-    from infra.local.data_api.app import DataApi, Message, Receive, Send
+    from infra.local.data_api.app import DataApi
+    from infra.local.data_api.request import RawRequest
+
+_PLAIN = "text/plain; charset=utf-8"
 
 
 class Admin:
-    """An ASGI application with /live, /ready, /schema_cache and /metrics."""
+    """Answers /live, /ready, /schema_cache and /metrics."""
 
     def __init__(self, api: DataApi) -> None:
         self._api = api
 
-    async def __call__(self, scope: Message, _receive: Receive, send: Send) -> None:
-        status, content_type, body = self._answer(scope["path"])
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    def _answer(self, path: str) -> tuple[int, str, bytes]:
-        plain = "text/plain; charset=utf-8"
-        match path:
+    async def answer(self, raw: RawRequest) -> Response:
+        match raw.path:
             case "/live":
-                return 200, plain, b""
+                return _shown(200, _PLAIN)
             case "/ready":
-                is_ready = self._api.loaded is not None and self._api.is_listening
-                return 200 if is_ready else 503, plain, b""
+                return _shown(200 if self._api.is_ready else 503, _PLAIN)
             case "/schema_cache" if self._api.loaded is not None:
-                return 200, "application/json; charset=utf-8", self._schema_cache()
+                return _shown(200, "application/json; charset=utf-8", self._schema_cache())
             case "/metrics":
-                return 200, plain, self._metrics().encode()
-        return 404, plain, b""
+                return _shown(200, _PLAIN, self._metrics())
+        return _shown(404, _PLAIN)
 
-    def _schema_cache(self) -> bytes:
+    def _schema_cache(self) -> str:
         assert self._api.loaded is not None
         cache = self._api.loaded.cache
         shown: dict[str, Any] = {
@@ -50,7 +47,7 @@ class Admin:
             ],
             "dbRoutines": [[list(name), [asdict(one) for one in found]] for name, found in cache.routines.items()],
         }
-        return json.dumps(shown).encode()
+        return json.dumps(shown)
 
     def _metrics(self) -> str:
         name = "pgrst_schema_cache_loads_total"
@@ -59,3 +56,7 @@ class Admin:
             f"# TYPE {name} counter\n"
             f'{name}{{status="SUCCESS"}} {float(self._api.reloads)}\n'
         )
+
+
+def _shown(status: int, content_type: str, body: str = "") -> Response:
+    return Response(status, [("Content-Type", content_type)], body.encode())

@@ -1,10 +1,9 @@
-"""The ASGI application: reads a request, answers it, and keeps what it needs from the database up to date."""
+"""The application: answers requests, and keeps what it needs from the database up to date."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -28,13 +27,9 @@ from infra.local.data_api.tokens import Authenticator
 from infra.local.data_api.transaction import Executor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Coroutine
 
     from infra.local.data_api.config import Config
-
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
 
 log = logging.getLogger("data_api")
 
@@ -43,7 +38,7 @@ _MAX_RETRY_SECONDS = 32.0
 
 
 class DataApi:
-    """An ASGI application that serves one database."""
+    """Serves one database."""
 
     def __init__(self, config: Config, settings: dict[str, str]) -> None:
         self._settings = settings
@@ -70,6 +65,10 @@ class DataApi:
         if self.config.db_channel_enabled:
             self._spawn(self._listen())
 
+    @property
+    def is_ready(self) -> bool:
+        return self.loaded is not None and self.is_listening
+
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -77,7 +76,7 @@ class DataApi:
         if self._pool:
             self._pool.close()
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -133,28 +132,6 @@ class DataApi:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
-        assert scope["type"] == "http"
-        raw = await _read(scope, receive)
-        started = time.perf_counter()
-        response = await self.answer(raw)
-        log.debug("%s %s %d %.1f ms", raw.method, raw.path, response.status, _milliseconds(started))
-        await _send(response, send, headers_only=raw.method == "HEAD")
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self.start()
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await self.stop()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
-
     async def answer(self, raw: RawRequest) -> Response:
         """The answer to any request; never raises."""
         config = self.loaded.config if self.loaded else self.config
@@ -198,40 +175,3 @@ def _relation_info(request: Request, loaded: Loaded) -> Response:
     if table is None:
         raise no_table(request.target, loaded.cache)
     return respond_options(allowed_methods(table))
-
-
-def _milliseconds(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
-
-
-async def _read(scope: Message, receive: Receive) -> RawRequest:
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key, text = name.decode("latin-1"), value.decode("utf-8", "replace")
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    return RawRequest(
-        scope["method"],
-        scope["raw_path"].decode("latin-1").partition("?")[0],
-        scope["query_string"].decode("latin-1"),
-        headers,
-        body,
-    )
-
-
-async def _send(response: Response, send: Send, *, headers_only: bool) -> None:
-    # A header that SQL has set must not smuggle in others.
-    headers = [
-        (name.encode("ascii", "replace"), value.replace("\r", " ").replace("\n", " ").encode())
-        for name, value in response.headers
-    ]
-    if response.status != 204 and not headers_only:
-        headers.append((b"Content-Length", str(len(response.body)).encode()))
-    status = response.status if 200 <= response.status <= 599 else 500
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if headers_only else response.body})
