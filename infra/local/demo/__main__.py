@@ -30,6 +30,8 @@ def main() -> None:
             items = journey.show_content(channel, journey.sync(channel))
             journey.edit(items[0])
             journey.search(items[1])
+            journey.analyze(items[1])
+            journey.upgrade(journey.run_out_of_analyses(channel))
             journey.quota()
     finally:
         stack.__exit__(None, None, None)

@@ -74,6 +74,10 @@ class Creator:
         completion = {name: values[0] for name, values in fragment.items() if name in {"code", "state", "iss"}}
         return list(self.call(f"/oauth/{platform}/callback", completion)["accounts"])
 
+    def pay(self, checkout_url: str) -> None:
+        """Pay at Stripe's checkout page, with a card that works."""
+        _location(self._http.post(checkout_url))
+
     # ----------------------------------------------------------------------------------------------------- data
 
     def rows(self, table: str, columns: str = "*", **equal: str) -> list[dict[str, Any]]:
@@ -87,11 +91,13 @@ class Creator:
         """What a function of the database answers this creator."""
         return self.supabase.rpc(function, params).execute().data
 
-    def watch(self, table: str, identity: str, until: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
+    def watch(
+        self, table: str, identity: str, until: Callable[[dict[str, Any]], bool], columns: str = "*"
+    ) -> Iterator[dict[str, Any]]:
         """A row again and again until it is as wanted. Raises JourneyError if that takes too long."""
         end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end:
-            (row,) = self.rows(table, id=identity)
+            (row,) = self.rows(table, columns, id=identity)
             yield row
             if until(row):
                 return

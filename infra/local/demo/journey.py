@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any, cast
 
+import httpx
 from postgrest import CountMethod
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -98,12 +100,53 @@ class Journey:
             raise JourneyError(f"Searching for {word!r} does not find {item['title']!r}.")
         self.tell(f"searched for “{word}”: {len(hits)} found, first “{_bold(hits[0]['highlight'])}”")
 
+    def analyze(self, item: dict[str, Any]) -> None:
+        """Ask for suggestions and show them beside what the item has now."""
+        suggestion = self.creator.call("/analyze", {"content_item_id": item["id"]}, **{"Idempotency-Key": item["id"]})
+        table = Table("", "now", "suggested", title="Analysis by the built-in analyser", show_lines=True)
+        table.add_row("title", item["title"], "\n".join(suggestion["suggested_titles"]))
+        table.add_row("description", _short(item["description"]), _short(suggestion["suggested_description"]))
+        table.add_row("tags", ", ".join(item["tags"]), ", ".join(suggestion["suggested_tags"]))
+        table.add_row("search score", "", f"{suggestion['seo_score']} of 100")
+        self.console.print(table)
+
+    def run_out_of_analyses(self, account: dict[str, Any]) -> dict[str, Any]:
+        """Analyse until the plan's quota is used up; returns the item that was refused."""
+        items = self.creator.rows("content_item", "id", social_account_id=account["id"])
+        for done, item in enumerate(items):
+            answer = self.creator.post("/analyze", {"content_item_id": item["id"]})
+            if answer.status_code == httpx.codes.PAYMENT_REQUIRED:
+                problem = answer.json()
+                used = f"{problem['used']} of {problem['max']}"
+                self.tell(f"{done} analyses later the quota is used up: 402 {problem['code']}, {used}")
+                return item
+            if not answer.is_success:
+                raise JourneyError(f"POST /analyze answered {answer.status_code}: {answer.text[:300]}")
+        raise JourneyError("The free plan never ran out of analyses.")
+
+    def upgrade(self, refused: dict[str, Any]) -> None:
+        """Buy premium, wait for Stripe's webhook, and see the refused analysis allowed."""
+        self.creator.pay(self.creator.call("/billing/checkout", {"tier": "premium"})["url"])
+        (subscription,) = self.creator.rows("subscription", "id")
+        with self.console.status("Paid; waiting for Stripe's webhook ..."):
+            columns = "id, subscription_tier(slug)"
+            for _ in self.creator.watch(
+                "subscription", subscription["id"], lambda row: row["subscription_tier"]["slug"] == "premium", columns
+            ):
+                pass
+        self.creator.call("/analyze", {"content_item_id": refused["id"]})
+        self.tell("paid at Stripe's checkout; its webhook made the plan premium, and the refused analysis is allowed")
+
     def quota(self) -> None:
         self.console.print(_quota_table(self.creator.rpc("my_quota")))
 
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
+
+
+def _short(text: str | None, length: int = 160) -> str:
+    return textwrap.shorten(text or "", length, placeholder=" ...")
 
 
 def _bold(html: str) -> str:
