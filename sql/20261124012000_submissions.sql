@@ -247,7 +247,7 @@ immutable
 set search_path = ''
 as $$
 declare
-    v_parts text[] := regexp_match(btrim(site_url), '^(https?)://([^/?#@:\\\s]+)(:\d+)?(/[^?#\\\s]*)?$', 'i');
+    v_parts text[] := regexp_match(site_url, '^(https?)://([^/?#@:\\\s]+)(:\d+)?(/[^?#\\\s]*)?$', 'i');
     v_scheme text := lower(v_parts[1]);
     v_host text := lower(v_parts[2]);
     v_path text := coalesce(v_parts[4], '/');
@@ -260,7 +260,9 @@ begin
         or v_host ~ '(^|\.)(localhost|localdomain|local|internal|intranet|lan|home|corp|private|arpa|onion|invalid|alt|test)$'
         -- Dot segments in any spelling: a path prefix would mean nothing with them.
         or v_path ~* '(/|%2f|%5c|;)(\.|%2e|%252e){1,2}(/|%2f|%5c|;|$)'
-        or v_path !~ '^[!-~]*$' then
+        or v_path !~ '^[!-~]*$'
+        or v_path ~* '%([01][0-9a-f]|7f)'
+        or char_length(v_host) > 253 then
         raise exception 'This address cannot be used; give the public http or https address of a page of your own site'
             using errcode = 'PT422', hint = 'url_refused';
     end if;

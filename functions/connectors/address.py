@@ -84,7 +84,7 @@ def _host(authority: str, default_port: int) -> str:
     if colon and port != str(default_port):
         raise UrlRefusedError
     labels = _to_ascii(host.lower()).split(".")
-    if not all(_LABEL.fullmatch(label) for label in labels) or len(labels) < 2 or sum(map(len, labels)) > 240:
+    if not all(_LABEL.fullmatch(label) for label in labels) or len(labels) < 2 or len(".".join(labels)) > 253:
         raise UrlRefusedError
     if _NUMBER.fullmatch(labels[-1]) or any(tuple(labels[-len(end) :]) == end for end in _PRIVATE_SUFFIXES):
         raise UrlRefusedError
