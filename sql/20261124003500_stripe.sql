@@ -619,7 +619,7 @@ declare
     v_is_entitled boolean;
     v_start timestamptz;
     v_end timestamptz;
-    v_alerts text[] := '{}';
+    v_alerts text[] := array[]::text[];
 begin
     select s.* into v_old from public.subscription as s where s.user_id = project_subscription.user_id for update;
     if not found then
@@ -859,7 +859,7 @@ declare
     v_is_newer boolean := false;
     v_answer jsonb;
     v_outcome text;
-    v_alerts jsonb := '[]';
+    v_alerts jsonb := '[]'::jsonb;
 begin
     if event_id is not null then
         perform 1 from private.stripe_event as e where e.id = apply_stripe_state.event_id and e.done_at is null for update;

@@ -47,7 +47,7 @@ begin
     -- The lock that connecting takes too: what is connected now is ended here, and nothing is connected after.
     perform 1 from public.subscription as s where s.user_id = begin_account_deletion.user_id for update;
     if not exists (select 1 from public.users as u where u.id = begin_account_deletion.user_id) then
-        return '{"status": "deleted"}';
+        return '{"status": "deleted"}'::jsonb;
     end if;
     insert into private.account_deletion (user_id, next_try_at)
     values (begin_account_deletion.user_id, clock_timestamp() + private.setting_interval('account_deletion.retry'))
