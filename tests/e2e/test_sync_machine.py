@@ -1,0 +1,343 @@
+"""The sync machine under pressure: killed workers, copies, bad batches, expired tokens, dead grants, deletions."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from infra.local.stack import Stack
+from tests.e2e.creators import Creator
+
+KILLS = 8
+ROUNDS = int(os.environ.get("STREAMVIBE_PROFILE") == "soak") * 44 + 6
+WORKERS = 10
+
+Db = Callable[..., list[dict[str, Any]]]
+Sim = Callable[..., Any]
+SignUp = Callable[[], Creator]
+NewAccount = Callable[..., str]
+
+
+def start_unsent(db: Db, creator: Creator, account_id: str) -> str:
+    """A run whose message is never sent, so that the stack's own worker does not take it."""
+    (row,) = db("select public.start_sync_run(%s, %s) as answer", creator.id, account_id)
+    return str(row["answer"]["run_id"])
+
+
+def message(body: Any) -> dict[str, str]:
+    return {"messageId": uuid4().hex, "body": body if isinstance(body, str) else json.dumps(body)}
+
+
+def age_leases(db: Db, run_id: str) -> None:
+    db("update private.sync_job set lease_until = now() - interval '1 second' where run_id = %s", run_id)
+
+
+def test_a_worker_may_be_killed_anywhere(
+    stack: Stack, db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount
+) -> None:
+    creator = sign_up()
+    account_id = creator.connect("youtube", new_account(400))["accounts"][0]["id"]
+    run_id = start_unsent(db, creator, account_id)
+    sim("POST", "faults", host="www.googleapis.com", times=None, delay_seconds=0.03)
+    event = json.dumps({"Records": [message({"run_id": run_id})]})
+    program = (
+        "import json, sys; from functions.sync.handler import worker; print(worker(json.loads(sys.argv[1]), None))"
+    )
+    chance = random.Random(20261124)
+    killed = 0
+    for _ in range(60):
+        if creator.run(run_id)["status"] not in {"queued", "running"}:
+            break
+        age_leases(db, run_id)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, event], env=stack.child_environment(), stdout=subprocess.DEVNULL
+        )
+        try:
+            process.wait(chance.uniform(0.3, 0.9) if killed < KILLS else 60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+            process.wait()
+    run = creator.run(run_id)
+    assert killed >= 3
+    assert (run["status"], run["items_seen"], run["items_created"]) == ("succeeded", 400, 400), run
+    items = creator.items(account_id)
+    assert len({item["platform_content_id"] for item in items}) == len(items) == 400
+    assert creator.used() == 1
+    charges = db("select operation, settled_at from quota_usage_history where user_id = %s", creator.id)
+    assert [(c["operation"], c["settled_at"] is not None) for c in charges] == [("increment", True)]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_one_message_ten_times_in_parallel(db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount) -> None:
+    from functions.sync.handler import worker
+
+    creator = sign_up()
+    account_id = creator.connect("youtube", new_account(120))["accounts"][0]["id"]
+    run_id = start_unsent(db, creator, account_id)
+    event = {"Records": [message({"run_id": run_id})]}
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: worker(event, None), range(10)))
+    assert answers == [{"batchItemFailures": []}] * 10
+    run = creator.wait_for_run(run_id)
+    assert (run["status"], run["items_seen"], run["items_created"]) == ("succeeded", 120, 120)
+    assert len(creator.items(account_id)) == 120
+    assert creator.used() == 1
+
+
+@pytest.mark.usefixtures("in_process")
+def test_of_a_batch_exactly_the_poison_and_the_transient_message_are_reported(
+    db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount
+) -> None:
+    from functions.sync.handler import worker
+
+    creators = [sign_up() for _ in range(5)]
+    slugs = [new_account(20) for _ in range(8)]
+    accounts = [
+        (creator, creator.connect("youtube", slug)["accounts"][0]["id"])
+        for creator, slug in zip([c for c in creators for _ in range(2)], slugs, strict=False)
+    ]
+    tiktok = creators[4].connect("tiktok", new_account(20, "tiktok"))["accounts"][0]["id"]
+    runs = [start_unsent(db, creator, account_id) for creator, account_id in accounts]
+    transient = start_unsent(db, creators[4], tiktok)
+    sim("POST", "faults", host="open.tiktokapis.com", path="/v2/video", times=None, status=503, body="down")
+    records = [message({"run_id": run_id}) for run_id in runs]
+    records[3:3] = [message("{not json"), message({"run_id": transient})]
+    reported = {failure["itemIdentifier"] for failure in worker({"Records": records}, None)["batchItemFailures"]}
+    assert reported == {records[3]["messageId"], records[4]["messageId"]}
+    assert {creator.run(run_id)["status"] for (creator, _), run_id in zip(accounts, runs, strict=True)} == {"succeeded"}
+    waiting = creators[4].run(transient)
+    assert (waiting["status"], waiting["pages_done"]) == ("queued", 0)
+    assert waiting["waiting_until"]
+
+    before = db("select count(*) as count from content_item")
+    again = worker({"Records": records}, None)["batchItemFailures"]
+    assert {failure["itemIdentifier"] for failure in again} == {records[3]["messageId"]}  # the other one has to wait
+    assert db("select count(*) as count from content_item") == before
+    sim("DELETE", "faults")
+    db("update sync_run set waiting_until = null where id = %s", transient)
+    assert worker({"Records": [records[4]]}, None) == {"batchItemFailures": []}
+    assert creators[4].run(transient)["status"] == "succeeded"
+    assert [creator.used() for creator in creators] == [2, 2, 2, 2, 1]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_ten_workers_on_one_expired_rotating_token(db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount) -> None:
+    from functions.sync import tokens
+
+    creator = sign_up()
+    slug = new_account(20, "tiktok")
+    connection_id = creator.connect("tiktok", slug)["connection"]["id"]
+    start = threading.Barrier(WORKERS)
+
+    def use(_: int) -> tuple[int, str]:
+        start.wait()
+        held = tokens.use("tiktok", connection_id)
+        return held.version, held.token.access_token
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for number in range(1, ROUNDS + 1):
+            db("update platform_connection set token_expires_at = now() where id = %s", connection_id)
+            results = set(pool.map(use, range(WORKERS)))
+            assert len(results) == 1
+            (grant,) = sim("GET", "tiktok/grants", account=slug)
+            assert (grant["refreshes"], grant["reuse_events"]) == (number, 0)
+            (stored,) = db(
+                """select s.decrypted_secret::jsonb as token from vault.decrypted_secrets as s
+                   join platform_connection as c on c.vault_secret_name = s.name where c.id = %s""",
+                connection_id,
+            )
+            assert stored["token"]["refresh_token"] == grant["refresh_token"]
+            assert results.pop()[1] == stored["token"]["access_token"] == grant["access_token"]
+
+
+def test_an_access_token_that_is_not_taken_is_renewed_in_passing(
+    db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount
+) -> None:
+    creator = sign_up()
+    slug = new_account(20)
+    account = creator.connect("youtube", slug)["accounts"][0]
+    sim("POST", "faults", host="www.googleapis.com", path="/youtube/v3/playlistItems", status=401,
+        body={"error": {"code": 401, "errors": [{"reason": "authError"}]}})  # fmt: skip
+    assert creator.sync(account["id"])["status"] == "succeeded"
+    (grant,) = sim("GET", "youtube/grants", account=slug)
+    assert grant["refreshes"] == 1
+
+
+def test_a_dead_grant_stops_the_jobs_and_is_told_once(
+    db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount
+) -> None:
+    creator = sign_up()
+    slug = new_account(20)
+    account_id = creator.connect("youtube", slug)["accounts"][0]["id"]
+    sim("DELETE", "youtube/grants", account=slug)
+    run = creator.sync(account_id)
+    assert (run["status"], run["error_code"]) == ("failed", "reconnect_needed")
+    assert creator.used() == 0
+    (account,) = creator.rest(f"social_account?id=eq.{account_id}&select=*,account_status(slug)")
+    assert (account["account_status"]["slug"], account["next_sync_at"]) == ("disconnected", None)
+    (told,) = creator.rest("notification?type=eq.connection_problem")
+    assert told["related_entity_id"] == account["connection_id"]
+    refused = creator.call("POST", "/sync", json={"social_account_id": account_id})
+    assert (refused.status_code, refused.json()["code"]) == (409, "reconnect_needed")
+    # Connecting again brings it all back, under the same ids.
+    assert creator.connect("youtube", slug)["accounts"][0]["id"] == account_id
+    assert creator.sync(account_id)["status"] == "succeeded"
+
+
+def test_a_passing_failure_disconnects_nobody(db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount) -> None:
+    creator = sign_up()
+    account = creator.connect("youtube", new_account(20))["accounts"][0]
+    db("update platform_connection set token_expires_at = now() where id = %s", account["connection_id"])
+    sim("POST", "faults", host="oauth2.googleapis.com", path="/token", times=None, status=503)
+    run_id = creator.start_sync(account["id"])
+    for _ in range(200):
+        run = creator.run(run_id)
+        if run["waiting_until"]:
+            break
+        threading.Event().wait(0.05)
+    assert run["status"] == "queued", run
+    (connection,) = creator.rest("platform_connection")
+    assert connection["is_active"] is True
+    assert creator.rest("notification?type=eq.connection_problem") == []
+    sim("DELETE", "faults")
+    db("update private.token_state set retry_at = null where connection_id = %s", account["connection_id"])
+    db("update sync_run set waiting_until = null where id = %s", run_id)
+    db("update private.sync_job set resend_at = now() where run_id = %s", run_id)
+    creator.http.post(creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/sync_dispatch")
+    assert creator.wait_for_run(run_id)["status"] == "succeeded"
+
+
+def test_what_is_gone_upstream_is_marked_at_the_second_answer(
+    db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount
+) -> None:
+    creator = sign_up()
+    slug = new_account(60)
+    account_id = creator.connect("youtube", slug)["accounts"][0]["id"]
+    creator.sync(account_id)
+    items = creator.items(account_id)
+    gone, private, own = items[3], items[5], items[7]
+    sim("POST", "youtube/content", account=slug, action="delete", id=gone["platform_content_id"])
+    sim("POST", "youtube/content", account=slug, action="edit", id=private["platform_content_id"], privacy="private")
+    creator.rest(f"content_item?id=eq.{own['id']}", "PATCH", json={"deleted_at": "2026-11-24T00:00:00Z"})
+
+    def look(item: dict[str, Any]) -> dict[str, Any]:
+        (row,) = creator.rest(f"content_item?id=eq.{item['id']}")
+        found: dict[str, Any] = row
+        return found
+
+    assert creator.sync(account_id)["status"] == "succeeded"
+    assert (look(gone)["upstream_deleted_at"], look(gone)["missing_count"]) == (None, 1)
+    assert (look(private)["visibility"], look(private)["missing_count"]) == ("private", 0)
+    creator.sync(account_id)
+    assert look(gone)["upstream_deleted_at"]
+    assert look(gone)["deleted_at"] is None
+    assert look(own)["deleted_at"]
+    assert look(own)["upstream_deleted_at"] is None
+
+    sim("POST", "youtube/content", account=slug, action="restore", id=gone["platform_content_id"])
+    sim("POST", "youtube/content", account=slug, action="edit", id=own["platform_content_id"], title="Changed")
+    creator.sync(account_id)
+    assert (look(gone)["upstream_deleted_at"], look(gone)["missing_count"]) == (None, 0)
+    assert look(own)["deleted_at"]  # what its owner deleted stays deleted
+    assert look(own)["title"] == "Changed"
+
+
+def test_an_edit_here_is_kept_and_the_change_there_is_flagged(
+    sim: Sim, sign_up: SignUp, new_account: NewAccount
+) -> None:
+    creator = sign_up()
+    slug = new_account(20)
+    account_id = creator.connect("youtube", slug)["accounts"][0]["id"]
+    creator.sync(account_id)
+    item = creator.items(account_id)[0]
+    creator.rest(f"content_item?id=eq.{item['id']}", "PATCH", json={"title": "Mine"})
+
+    def look() -> dict[str, Any]:
+        (row,) = creator.rest(f"content_item?id=eq.{item['id']}")
+        found: dict[str, Any] = row
+        return found
+
+    creator.sync(account_id)
+    unchanged = look()
+    assert (unchanged["title"], unchanged["upstream_changed_at"]) == ("Mine", None)
+    sim("POST", "youtube/content", account=slug, action="edit", id=item["platform_content_id"],
+        title="Theirs", description="New words")  # fmt: skip
+    creator.sync(account_id)
+    changed = look()
+    assert (changed["title"], changed["description"]) == ("Mine", "New words")
+    assert changed["upstream"]["title"] == "Theirs"
+    assert changed["upstream_changed_at"]
+    revisions = creator.rest(f"content_revision?content_item_id=eq.{item['id']}&field_name=eq.title&order=created_at")
+    assert [(r["change_source"], r["old_value"], r["new_value"]) for r in revisions] == [
+        ("manual", item["title"], "Mine"),
+        ("sync", item["title"], "Theirs"),
+    ]
+    assert len(creator.rest("notification?type=eq.content_changed_upstream")) == 1
+    flagged_at = changed["upstream_changed_at"]
+    creator.sync(account_id)
+    assert look()["upstream_changed_at"] == flagged_at  # told once
+
+
+def test_quota_ends_a_creators_syncs_with_402(sign_up: SignUp, db: Db, sim: Sim, new_account: NewAccount) -> None:
+    creator = sign_up()
+    account_id = creator.connect("youtube", new_account(20))["accounts"][0]["id"]
+    db("update subscription set syncs_used = 30 where user_id = %s", creator.id)
+    refused = creator.call("POST", "/sync", json={"social_account_id": account_id})
+    assert (refused.status_code, refused.json()["code"]) == (402, "quota_exceeded")
+    assert (
+        refused.json().items()
+        >= {"allowed": False, "quota_type": "sync", "used": 30, "max": 30, "remaining": 0}.items()
+    )
+
+
+def test_an_idempotency_key_names_one_run(sign_up: SignUp, sim: Sim, new_account: NewAccount) -> None:
+    creator = sign_up()
+    account_id = creator.connect("youtube", new_account(20))["accounts"][0]["id"]
+    first = creator.start_sync(account_id, **{"Idempotency-Key": "once"})
+    creator.wait_for_run(first)
+    assert creator.start_sync(account_id, **{"Idempotency-Key": "once"}) == first
+    assert creator.used() == 1
+    second = creator.start_sync(account_id, **{"Idempotency-Key": "twice"})
+    assert second != first
+    creator.wait_for_run(second)
+    assert creator.used() == 2
+
+
+@pytest.mark.parametrize("stream", ["drip", "endless", "gzip_bomb", "reset"])
+@pytest.mark.usefixtures("in_process")
+def test_a_hostile_upstream_does_not_outlive_the_workers_deadline(
+    db: Db, sim: Sim, sign_up: SignUp, monkeypatch: pytest.MonkeyPatch, stream: str, new_account: NewAccount
+) -> None:
+    from functions.sync import worker as run_worker
+    from functions.sync.handler import worker
+
+    monkeypatch.setattr(run_worker, "LEAST_SECONDS", 2.0)
+    monkeypatch.setattr(run_worker, "STORE_SECONDS", 2.0)
+
+    class Context:
+        def get_remaining_time_in_millis(self) -> int:
+            return 4_000
+
+    creator = sign_up()
+    account_id = creator.connect("youtube", new_account(20))["accounts"][0]["id"]
+    run_id = start_unsent(db, creator, account_id)
+    sim("POST", "faults", host="www.googleapis.com", path="/youtube/v3", times=None, stream=stream)
+    event = {"Records": [message({"run_id": run_id})]}
+    answers: list[Any] = []
+    working = threading.Thread(target=lambda: answers.append(worker(event, Context())))
+    working.start()
+    working.join(4)
+    assert answers == [{"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}]
+    assert creator.run(run_id)["status"] == "queued"
