@@ -836,9 +836,12 @@ begin
     update public.subscription as s set stripe_customer_id = stripe_owner.customer_id
     where s.user_id = named_user_id::uuid and s.stripe_customer_id is null
     returning s.user_id into v_user_id;
-    return v_user_id;
+    if found then
+        return v_user_id;
+    end if;
+    -- Another event of this customer may have bound it in the same moment.
+    return (select s.user_id from public.subscription as s where s.stripe_customer_id = stripe_owner.customer_id);
 exception when unique_violation then
-    -- Somebody claimed this customer in the same moment.
     return (select s.user_id from public.subscription as s where s.stripe_customer_id = stripe_owner.customer_id);
 end;
 $$;

@@ -202,20 +202,27 @@ def post(body: bytes | str, header: str | None, **fields: Any) -> Answer:
     return handler(event, None)
 
 
-@pytest.fixture
-def world(environment: None, database: Database, simulators: tuple[str, Stripe]) -> Iterator[World]:
-    """A fresh Stripe account with the plans on sale."""
-    url, simulator = simulators
-    httpx.post(f"{url}/_sim/reset")
-    made = World(database, simulator, url)
+@pytest.fixture(scope="module")
+def prices(environment: None, database: Database, simulators: tuple[str, Stripe]) -> dict[str, str]:
+    """Puts the plans on sale, as an operator does once; price ids by plan. They survive a reset of the simulator."""
     from functions.billing import catalogue
 
+    httpx.post(f"{simulators[0]}/_sim/reset")
     catalogue.install()
     with database.as_superuser() as connection:
         rows = connection.execute("select slug, stripe_price_id from subscription_tier").fetchall()
-    made.prices = {row["slug"]: row["stripe_price_id"] for row in rows}
-    simulator.books.events.clear()
-    yield made
+    return {row["slug"]: row["stripe_price_id"] for row in rows}
+
+
+@pytest.fixture
+def world(prices: dict[str, str], database: Database, simulators: tuple[str, Stripe]) -> Iterator[World]:
+    """A fresh Stripe account with the plans on sale."""
+    url, simulator = simulators
+    httpx.post(f"{url}/_sim/reset")
+    with database.as_superuser() as connection:
+        for slug, price in prices.items():
+            connection.execute("update subscription_tier set stripe_price_id = %s where slug = %s", [price, slug])
+    yield World(database, simulator, url, prices)
     httpx.post(f"{url}/_sim/reset")
 
 

@@ -20,7 +20,7 @@ def body_of(answer: Answer) -> dict[str, Any]:
     return dict(json.loads(answer["body"]))
 
 
-def refund_marks(world: World, user: object) -> tuple[int, int]:
+def marks(world: World, user: object) -> tuple[int, int]:
     """How often the cycle was reset and how many notices there are: what a second effect would add to."""
     with world.database.as_superuser() as connection:
         row = connection.execute(
@@ -103,7 +103,7 @@ def test_an_unknown_type_is_accepted_and_leaves_nothing(world: World, kind: str)
     answer = world.deliver({**event, "object": "event"})
     assert (answer["statusCode"], body_of(answer)["outcome"]) == (200, "ignored")
     assert world.inbox() == before
-    assert world.journal()[-1]["path"].startswith("/v1/prices") or not world.journal()[-1]["path"].endswith("x_1")
+    assert world.journal() == []
 
 
 def test_both_payload_shapes_and_thin_events_lead_to_the_same_object(world: World) -> None:
@@ -147,7 +147,7 @@ def test_fifty_copies_at_once_and_again_when_the_inbox_has_aged(world: World) ->
             outcomes = [body_of(answer)["outcome"] for answer in answers]
             assert outcomes.count("applied") == (1 if age == "0" else 0), outcomes
             assert world.row(user)["tier"] == "premium"
-            assert refund_marks(world, user) == (0, 1)
+            assert marks(world, user) == (0, 1)
 
 
 def test_stripe_down_means_5xx_and_one_effect_when_it_is_delivered_again(world: World) -> None:
@@ -164,7 +164,7 @@ def test_stripe_down_means_5xx_and_one_effect_when_it_is_delivered_again(world: 
     assert body_of(world.deliver(event))["outcome"] == "applied"
     assert body_of(world.deliver(event))["outcome"] == "duplicate"
     assert world.row(user)["tier"] == "premium"
-    assert refund_marks(world, user) == (0, 1)
+    assert marks(world, user) == (0, 1)
 
 
 def test_a_slow_stripe_is_not_waited_for(world: World) -> None:
@@ -221,22 +221,24 @@ def test_a_held_lock_only_delays(world: World) -> None:
         assert {answer.result()["statusCode"] for answer in answers} == {200}
     for user in users:
         assert world.row(user)["tier"] == "premium"
-        assert refund_marks(world, user) == (0, 1)
+        assert marks(world, user) == (0, 1)
 
 
-def test_a_locked_database_means_5xx_and_one_effect_later(world: World) -> None:
+def test_a_database_that_gives_up_means_5xx_and_one_effect_later(world: World) -> None:
     user = world.user(subscribed="premium")
     event = world.events("customer.subscription.created")[0]
-    with world.database.as_superuser() as connection:
-        connection.execute("alter role authenticator set lock_timeout = '100ms'")
-    try:
-        with world.database.connect("supabase_admin", autocommit=False) as holder:
-            holder.execute("lock table private.stripe_event in share mode")
-            assert world.deliver(event)["statusCode"] in (200, 503)
-            holder.rollback()
-    finally:
+    with ThreadPoolExecutor(1) as pool, world.database.connect("supabase_admin", autocommit=False) as holder:
+        holder.execute("lock table private.stripe_event in share mode")
+        answer = pool.submit(world.deliver, event)
         with world.database.as_superuser() as connection:
-            connection.execute("alter role authenticator set lock_timeout = '8s'")
+            while not answer.done():  # cancelled like a statement that hits its timeout, and its repetition as well
+                connection.execute(
+                    "select pg_cancel_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and wait_event_type = 'Lock'"
+                )
+        holder.rollback()
+    assert answer.result()["statusCode"] == 503
+    assert world.row(user)["tier"] == "free"
     assert world.deliver(event)["statusCode"] == 200
     assert world.row(user)["tier"] == "premium"
-    assert refund_marks(world, user) == (0, 1)
+    assert marks(world, user) == (0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -265,6 +266,30 @@ def test_metadata_helps_where_no_customer_was_claimed(world: World) -> None:
     billing.apply_state(ticket=billing.next_ticket(), subscription=stripe.subscription(found))
     row = world.row(user)
     assert (row["tier"], row["stripe_customer_id"]) == ("basic", "cus_by_hand")
+
+
+def test_two_first_events_of_an_unclaimed_customer_at_once(world: World) -> None:
+    """Both bind the customer; one waits for the other, and neither is turned away."""
+    user = world.user()
+    found: Row = {"customer": "cus_raced", "status": "active", "metadata": {"user_id": str(user)}}
+    found["items"] = {"data": [{"id": "si_1", "price": world.prices["basic"]}]}
+    with ThreadPoolExecutor(2) as pool, world.database.connect("supabase_admin", autocommit=False) as holder:
+        holder.execute("select 1 from subscription where user_id = %s for update", [user])
+        answers = [
+            pool.submit(
+                billing.apply_state,
+                ticket=billing.next_ticket(),
+                subscription=stripe.subscription({**found, "id": f"sub_raced_{number}"}),
+            )
+            for number in range(2)
+        ]
+        with world.database.as_superuser() as watcher:
+            waiting = "select count(*) as n from pg_stat_activity where datname = current_database()"
+            while watcher.execute(f"{waiting} and wait_event_type = 'Lock'".encode()).fetchone() != {"n": 2}:
+                pass
+        holder.rollback()
+        assert {answer.result()["user_id"] for answer in answers} == {str(user)}
+    assert world.row(user)["tier"] == "basic"
 
 
 @pytest.mark.parametrize("named", ["nobody", "", "00000000-0000-4000-8000-000000000000", None])
