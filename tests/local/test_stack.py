@@ -3,10 +3,12 @@
 import os
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 
 from infra.local.environment import Ports, port_base, write_env_file
 from infra.local.ports import can_bind
+from infra.local.postgres import EmbeddedServer
 from infra.local.problems import StackError
 from infra.local.processes import Child
 from infra.local.stack import Stack, data_api_command
@@ -45,6 +48,15 @@ def base() -> int:
         if all(can_bind(candidate + offset) for offset in range(7)):
             return candidate
     raise AssertionError("no free ports")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the database server's account can reach, which pytest's are not."""
+    made = Path(tempfile.mkdtemp(prefix="streamvibe-test-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager
@@ -93,11 +105,10 @@ def wait_for_ends(pids: list[int]) -> None:
 
 @pytest.mark.xdist_group("stack")
 class TestMakeUp:
-    def test_it_is_ready_when_it_says_so_and_leaves_nothing(self, tmp_path: Path, base: int) -> None:
-        tmp_path.chmod(0o755)
-        with make_up(tmp_path, base) as process:
+    def test_it_is_ready_when_it_says_so_and_leaves_nothing(self, folder: Path, base: int) -> None:
+        with make_up(folder, base) as process:
             wait_for_line(process, "Ready after")
-            script = f"set -aeu; . {shlex.quote(str(tmp_path / 'env'))}; env -0"
+            script = f"set -aeu; . {shlex.quote(str(folder / 'env'))}; env -0"
             shell = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
             values = dict(line.split("=", 1) for line in shell.stdout.split("\0") if "=" in line)
             assert set(values) >= CONTRACT
@@ -115,13 +126,12 @@ class TestMakeUp:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
         wait_for_ends(children)
-        assert not (tmp_path / "env").exists()
+        assert not (folder / "env").exists()
 
     def test_a_killed_supervisor_leaves_nothing_and_the_next_start_finds_the_rows(
-        self, tmp_path: Path, base: int
+        self, folder: Path, base: int
     ) -> None:
-        tmp_path.chmod(0o755)
-        with make_up(tmp_path, base) as process:
+        with make_up(folder, base) as process:
             wait_for_line(process, "Ready after")
             with psycopg.connect(f"postgresql://supabase_admin@127.0.0.1:{base}/postgres") as connection:
                 connection.execute("create table public.kept as select 1 as one")
@@ -129,7 +139,7 @@ class TestMakeUp:
             process.send_signal(signal.SIGKILL)
             process.wait()
             wait_for_ends(children)
-        with make_up(tmp_path, base) as process:
+        with make_up(folder, base) as process:
             wait_for_line(process, "Ready after")
             with psycopg.connect(f"postgresql://postgres@127.0.0.1:{base}/postgres") as connection:
                 assert connection.execute("select one from public.kept").fetchone() == (1,)
@@ -137,11 +147,11 @@ class TestMakeUp:
             os.kill(worker, signal.SIGKILL)
             assert wait_for_line(process, "The worker") == "The worker ended; starting it again.\n"
 
-    def test_a_busy_port_is_one_sentence(self, tmp_path: Path, base: int) -> None:
+    def test_a_busy_port_is_one_sentence(self, folder: Path, base: int) -> None:
         with socket.socket() as holder:
             holder.bind(("127.0.0.1", base + 1))
             holder.listen()
-            with make_up(tmp_path, base) as process:
+            with make_up(folder, base) as process:
                 _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         remedy = f"stop it, or choose other ports with PORT_BASE={base + 100}"
@@ -157,12 +167,11 @@ class TestMakeUp:
         ],
     )  # fmt: skip
     def test_what_is_set_wrong_is_one_sentence(
-        self, tmp_path: Path, base: int, variable: str, value: str, sentence: str
+        self, folder: Path, base: int, variable: str, value: str, sentence: str
     ) -> None:
-        tmp_path.chmod(0o755)
         environment = {"PORT_BASE": str(base), variable: value}
         finished = subprocess.run(
-            [sys.executable, "-c", RUN, str(tmp_path)],
+            [sys.executable, "-c", RUN, str(folder)],
             cwd=REPOSITORY,
             env={**os.environ, **environment},
             capture_output=True,
@@ -195,14 +204,10 @@ def test_two_stacks_live_side_by_side(stack: Stack) -> None:
 
 
 @pytest.mark.xdist_group("stack")
-def test_an_existing_server_can_be_used(databases: object, postgres_server: object, tmp_path: Path) -> None:
-    from infra.local.postgres import EmbeddedServer
-
-    assert isinstance(postgres_server, EmbeddedServer)
-    tmp_path.chmod(0o755)
+def test_an_existing_server_can_be_used(postgres_server: EmbeddedServer, folder: Path) -> None:
     postgres_server.clone_database("foreign", "template0")
     url = postgres_server.dsn("foreign")
-    with Stack(tmp_path, Ports.free(), clock=False, database_url=url) as stack:
+    with Stack(folder, Ports.free(), clock=False, database_url=url) as stack:
         headers = {"apikey": stack.env["SUPABASE_SECRET_KEY"]}
         assert httpx.get(f"{stack.env['SUPABASE_URL']}/rest/v1/platform", headers=headers).json()
     postgres_server.drop_database("foreign")
