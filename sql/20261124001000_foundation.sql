@@ -203,6 +203,10 @@ create table public.platform (
     sort_order integer not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    constraint platform_texts_have_limits check (
+        char_length(display_name) <= 200 and char_length(description) <= 2000 and char_length(website_url) <= 2048
+        and char_length(logo_url) <= 2048 and char_length(api_docs_url) <= 2048
+    ),
     constraint platform_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
 );
 comment on table public.platform is 'Social platforms that creators connect.';
@@ -231,6 +235,9 @@ create table public.content_type (
     sort_order integer not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    constraint content_type_texts_have_limits check (
+        char_length(display_name) <= 200 and char_length(description) <= 2000
+    ),
     constraint content_type_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
 );
 comment on table public.content_type is 'Kinds of content, from long videos to stories.';
@@ -268,6 +275,10 @@ create table public.subscription_tier (
     sort_order integer not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    constraint subscription_tier_texts_have_limits check (
+        char_length(display_name) <= 200 and char_length(description) <= 2000 and char_length(stripe_price_id) <= 255
+        and char_length(stripe_product_id) <= 255
+    ),
     constraint subscription_tier_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$'),
     constraint subscription_tier_maximums_not_negative check (
         max_social_accounts >= 0 and max_syncs_per_month >= 0
@@ -337,6 +348,9 @@ create table public.ai_provider (
     is_active boolean not null default true,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    constraint ai_provider_texts_have_limits check (
+        char_length(display_name) <= 200 and char_length(base_url) <= 2048
+    ),
     constraint ai_provider_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
 );
 comment on table public.ai_provider is 'Providers of language models. `local` is any OpenAI-compatible server at base_url, or the built-in analyser.';
@@ -370,6 +384,10 @@ create table public.ai_model (
     is_active boolean not null default true,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    constraint ai_model_texts_have_limits check (
+        char_length(model_name) <= 200 and char_length(display_name) <= 200 and cardinality(capabilities) <= 50
+        and char_length(array_to_string(capabilities, '')) <= 2000
+    ),
     constraint ai_model_name_once_a_provider unique (provider_id, model_name),
     -- For composite foreign keys: a model is only ever named together with its own provider.
     constraint ai_model_id_with_provider unique (id, provider_id),
@@ -406,6 +424,9 @@ create table public.search_engine (
     is_active boolean not null default true,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    constraint search_engine_texts_have_limits check (
+        char_length(display_name) <= 200 and char_length(api_endpoint) <= 2048 and char_length(api_docs_url) <= 2048
+    ),
     constraint search_engine_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
 );
 comment on table public.search_engine is 'Search engines and the IndexNow network that take submissions.';

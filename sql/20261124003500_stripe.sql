@@ -22,6 +22,7 @@ create table private.stripe_event (
     done_at timestamptz,
     outcome text,
     last_error text,
+    constraint stripe_event_texts_have_limits check (char_length(id) <= 255 and char_length(object_id) <= 255),
     constraint stripe_event_done_has_outcome check ((done_at is null) = (outcome is null))
 );
 comment on table private.stripe_event is 'The inbox: events that arrived, and whether they have had their effect. Their content is not kept; it is only a hint.';
@@ -48,6 +49,7 @@ create table private.stripe_price (
     event_name text,
     is_current boolean not null default true,
     created_at timestamptz not null default now(),
+    constraint stripe_price_texts_have_limits check (char_length(price_id) <= 255 and char_length(event_name) <= 255),
     constraint stripe_price_is_a_plan_or_a_meter check ((tier_id is null) <> (quota_type is null)),
     constraint stripe_price_quota_type_known check (quota_type in ('sync', 'ai_analysis', 'seo_submission')),
     constraint stripe_price_meter_has_event_name check ((quota_type is null) = (event_name is null))

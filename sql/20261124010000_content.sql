@@ -89,7 +89,11 @@ create table public.content_item (
     ),
     constraint content_item_title_length check (char_length(title) <= 2000),
     constraint content_item_description_length check (char_length(description) <= 100000),
-    constraint content_item_tags_length check (cardinality(tags) <= 500 and cardinality(hashtags) <= 500),
+    constraint content_item_tags_are_plain_lists check (
+        cardinality(tags) <= 500 and cardinality(hashtags) <= 500
+        and char_length(array_to_string(tags, '')) <= 20000 and char_length(array_to_string(hashtags, '')) <= 20000
+        and array_position(tags, null) is null and array_position(hashtags, null) is null
+    ),
     constraint content_item_category_length check (char_length(category) <= 200),
     constraint content_item_language_length check (char_length(language) <= 35)
 );

@@ -183,6 +183,10 @@ create table public.trending_keyword (
     created_at timestamptz not null default now(),
     details jsonb,
     constraint trending_keyword_length check (char_length(keyword) between 1 and 200),
+    constraint trending_keyword_texts_have_limits check (
+        char_length(category) <= 200 and char_length(competition_level) <= 50 and char_length(source) <= 200
+        and char_length(region) <= 50 and char_length(language) <= 35
+    ),
     constraint trending_keyword_volume_not_negative check (search_volume >= 0),
     constraint trending_keyword_ends_after_start check (valid_until > valid_from)
 );
@@ -265,6 +269,7 @@ create table private.analysis_run (
     completion_tokens integer,
     suggestion_id uuid references public.ai_suggestion (id) on delete set null,
     created_at timestamptz not null default now(),
+    constraint analysis_run_key_length check (char_length(idempotency_key) <= 255),
     constraint analysis_run_origin_known check (origin in ('request', 'automatic')),
     constraint analysis_run_status_known check (status in ('queued', 'running', 'succeeded', 'failed'))
 );
