@@ -431,6 +431,7 @@ begin
     if v_user_id is null then
         raise exception 'sign in to disconnect a search engine' using errcode = 'PT401';
     end if;
+    perform 1 from public.subscription as u where u.user_id = v_user_id for update;
     perform 1 from public.seo_connection as c
     where c.id = disconnect_search_engine.connection_id and c.user_id = v_user_id for update;
     if not found then
@@ -875,8 +876,19 @@ begin
         group by 1, 2 order by 1, 2
     loop
         v_granted := private.take_budget(v_engine_id, v_part.operation, v_part.site_url, cardinality(v_part.ids));
+        continue when v_granted = cardinality(v_part.ids);
         update public.seo_submission as s set lease_token = null, next_retry_at = private.next_engine_day()
         where s.id = any(v_part.ids[v_granted + 1:]);
+        -- And with them whatever else of the site is due, lest it be claimed in vain, batch by batch.
+        update public.seo_submission as s set next_retry_at = private.next_engine_day()
+        where s.id in (
+            select o.id
+            from public.seo_submission as o join public.seo_connection as c on c.id = o.connection_id
+            where o.search_engine_id = v_engine_id and o.status in ('pending', 'submitted', 'crawled') and o.next_retry_at <= now()
+                and (o.status = 'pending') = (v_part.operation = 'submit') and c.site_url = v_part.site_url
+            limit 10000
+            for update of o skip locked
+        );
     end loop;
 
     select coalesce(jsonb_agg(g.item), '[]') into v_groups
@@ -1008,7 +1020,16 @@ declare
     v_count integer := 0;
     v_attempts integer := private.setting_int('seo.retry_attempts');
 begin
-    -- Connections before submissions, as disconnecting does it.
+    -- Locks in one order everywhere: subscriptions (of those who may get something back), connections, submissions.
+    perform 1 from public.subscription as u
+    where u.user_id in (
+        select c.user_id from public.seo_connection as c
+        where c.id in (
+            select (r ->> 'connection_id')::uuid from jsonb_array_elements(results) as r
+            where r ->> 'status' in ('pending', 'refused', 'failed') and not (r ->> 'is_check')::boolean
+        )
+    )
+    order by u.user_id for update;
     perform 1 from public.seo_connection as c
     where c.id in (select (r ->> 'connection_id')::uuid from jsonb_array_elements(results) as r)
     order by c.id for no key update;
@@ -1130,9 +1151,10 @@ begin
                 next_retry_at = case when not v_result.is_final then now() + private.check_wait(0) end
             where s.id = any(v_ids);
             v_accepted := v_accepted || v_ids;
-            update public.seo_connection as c set
-                is_verified = true, last_verified_at = now(), last_error = null, next_verification_at = null
-            where c.id = v_result.connection_id;
+            -- Two statements, because the audit log notes whenever is_verified is set.
+            update public.seo_connection as c set is_verified = true, last_error = null, next_verification_at = null
+            where c.id = v_result.connection_id and (not c.is_verified or c.last_error is not null);
+            update public.seo_connection as c set last_verified_at = now() where c.id = v_result.connection_id;
         end if;
 
         if v_result.status in ('failed', 'refused') and not (v_result.is_check and v_result.status = 'refused') and cardinality(v_ids) > 0 then
