@@ -256,7 +256,7 @@ TIMEZONES = "select jsonb_agg(name) from pg_timezone_names"
 # Settings of the roles that the login role may become, and their isolation levels. A superuser's setting is applied
 # only where the login role may set it.
 ROLE_SETTINGS = """
-select coalesce(jsonb_agg(jsonb_build_array(r.rolname, k.name, k.value)), '[]')
+select coalesce(jsonb_agg(jsonb_build_array(r.rolname, k.name, k.value) order by s.setdatabase), '[]')
 from pg_db_role_setting s
 join pg_roles r on r.oid = s.setrole
 cross join lateral (

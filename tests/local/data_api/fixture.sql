@@ -130,6 +130,7 @@ begin raise sqlstate 'PGRST' using message = '{"code": "X9", "message": "tea", "
 create function set_headers() returns json language sql as $$
   select set_config('response.headers', '[{"X-One": "1"}, {"Cache-Control": "no-store"}]', true), set_config('response.status', '202', true);
   select '{"ok": true}'::json $$;
+create function set_any(name text, value text) returns text language sql as $$ select set_config(name, value, true) $$;
 create function greet(name text) returns text language sql immutable as $$ select 'hi ' || name $$;
 create function settled() returns text language sql stable set statement_timeout = '5s' as $$ select current_setting('statement_timeout') $$;
 
@@ -139,6 +140,7 @@ create domain "text/xml" as xml;
 create domain "application/octet-stream" as bytea;
 create function tag_words(state text, word tags) returns "text/plain" language sql immutable as $$ select (state || word.word || E'\n')::shop."text/plain" $$;
 create aggregate words_of(tags) (sfunc = tag_words, stype = "text/plain", initcond = '');
+create function bytes() returns "application/octet-stream" language sql immutable as $$ select 'hi'::bytea::shop."application/octet-stream" $$;
 create function plain() returns "text/plain" language sql immutable as $$ select 'just text'::shop."text/plain" $$;
 
 -- A domain that shows itself otherwise than it is stored.
