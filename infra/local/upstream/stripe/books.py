@@ -13,6 +13,7 @@ from typing import Any
 from infra.local.upstream.stripe import shapes
 from infra.local.upstream.stripe.shapes import MONTH_SECONDS, Object
 
+CATALOGUE = ("product", "price", "billing.meter")
 DAY_SECONDS = 86_400
 INCOMPLETE_SECONDS = 23 * 3600
 RETRY_DAYS = (3, 5, 7)  # between one attempt of a refused renewal and the next
@@ -32,11 +33,18 @@ class Books:
         self._real_now = real_now
         self._publish = publish
         self.objects: dict[str, Object] = {}  # all of them, by id
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but what is on sale, which is set up once and not what a test is about."""
+        self.objects = {name: one for name, one in self.objects.items() if one["object"] in CATALOGUE}
         self.events: list[Object] = []
         self.meter_events: dict[str, Object] = {}  # by identifier
         self.cards: dict[str, str] = {}  # customer -> what its payment method does
-        self._told_of_trial_end: set[str] = set()
+        # What each checkout session would buy: (price and quantity, the subscription's metadata, days of trial).
+        self.orders: dict[str, tuple[list[Object], dict[str, str], int | None]] = {}
         self.gives_up_as = "canceled"  # where a subscription ends whose renewal is never paid: a Dashboard setting
+        self._told_of_trial_end: set[str] = set()
 
     # ------------------------------------------------------------------------------------------------ plain things
 

@@ -48,9 +48,10 @@ def _lists(value: Any) -> Any:
 class Params:
     """The parameters of one call. What nobody took by the end is refused, as Stripe refuses unknown parameters."""
 
-    def __init__(self, values: dict[str, Any], path: str = "") -> None:
+    def __init__(self, values: dict[str, Any], path: str = "", *, base_url: str = "") -> None:
         self._values = dict(values)
         self._path = path
+        self.base_url = base_url  # under which address the simulator was reached, for links to its pages
         self._inner: list[Params] = []
 
     def _name(self, key: str) -> str:
