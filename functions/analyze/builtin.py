@@ -19,7 +19,8 @@ from functions.analyze.text import keywords, words
 from functions.analyze.text.keywords import Keyphrase
 from functions.analyze.text.sentiment import sentiment
 
-SUBJECT_WEIGHT = 3.0
+TITLE_ONLY_WEIGHT = 3.0
+LONGEST_ACRONYM = 3
 SHORT_TITLE_CHARACTERS = 25  # has room for a second thought
 MINIMUM_SHARE_OF_SERIES = 0.4
 FEW_SIBLINGS = 3
@@ -71,6 +72,17 @@ def key_phrases(brief: Brief) -> list[Keyphrase]:
     return keywords.extract(title, item.description, item.labels, brief.item_language, sibling_titles=siblings)
 
 
+def _subjects(topic: Sequence[Keyphrase]) -> list[Keyphrase]:
+    """The phrases to label the item with.
+
+    A lone word that only the title has may be any part of a phrase; what tags or the description repeat is a subject.
+    """
+    found = [
+        phrase for phrase in topic if phrase.weight >= keywords.STRONG_WEIGHT and phrase.weight != TITLE_ONLY_WEIGHT
+    ]
+    return found or list(topic[:5])
+
+
 def _headline(brief: Brief) -> str:
     """The title; of a caption without one, its first sentence."""
     lines = words.content_lines(brief.item.description)
@@ -84,8 +96,8 @@ def _titles(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None) -
     bounds = limits.of(brief.item.platform)
     own = _tidy(_headline(brief), brief.item_language)
     names = [_as_title(phrase.text, brief.item.text, brief.item_language) for phrase in topic]
-    # A word that only the title has may be any part of a phrase; what tags or the description repeat is a subject.
-    subjects = [name for name, phrase in zip(names, topic, strict=True) if phrase.weight > SUBJECT_WEIGHT]
+    spoken = [phrase for phrase in topic if phrase.weight > TITLE_ONLY_WEIGHT]
+    subjects = [_as_title(phrase.text, brief.item.text, brief.item_language) for phrase in spoken]
     candidates = [*_own_title_improved(own, names, brief), *_from_patterns(subjects, phrases, brief.tone)]
     candidates += [own, *([" | ".join(names[:3])] if len(names) > 1 else names)]
     fitting = [limits.fit_title(title, bounds) for title in candidates if title]
@@ -149,13 +161,16 @@ def _capitalise(text: str, language: str) -> str:
     return " ".join(p if i and p in _SMALL_WORDS else p[:1].upper() + p[1:] for i, p in enumerate(parts))
 
 
-def _as_title(phrase: str, title: str, language: str) -> str:
-    """A key phrase as it is written in the title (names keep their capitals), else capitalised."""
-    at = title.casefold().find(phrase.casefold())
-    written = title[at : at + len(phrase)] if at >= 0 and len(title.casefold()) == len(title) else ""
-    return (
-        written[:1].upper() + written[1:] if written and written != written.lower() else _capitalise(phrase, language)
-    )
+def _as_title(phrase: str, text: str, language: str) -> str:
+    """A key phrase as the text writes it (names keep their capitals), else capitalised."""
+    folded = text.casefold()
+    at = folded.find(phrase.casefold())
+    # Some letters change their number when folded; then nothing can be said about the place.
+    written = text[at : at + len(phrase)] if at >= 0 and len(folded) == len(text) else ""
+    is_shouted = written.isupper() and len(written) > LONGEST_ACRONYM
+    if not written or written == written.lower() or is_shouted:
+        return _capitalise(phrase, language)
+    return written[:1].upper() + written[1:]
 
 
 def _series_name(brief: Brief) -> str | None:
@@ -175,36 +190,28 @@ def _series_name(brief: Brief) -> str | None:
 
 
 def _description(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None, hashtags: Sequence[str]) -> str:
-    """The creator's own lines, the one about the subject first, then what it covers, then hashtags."""
+    """The creator's own text, a line about the subject first, then what is missing of it, then hashtags.
+
+    Their paragraphs and chapters stay as they are: somebody may apply this without reading to the end.
+    """
     item, language = brief.item, brief.item_language
     bounds = limits.of(item.platform)
-    lines = [
-        _TRAILING_TAGS.sub("", line).strip() for line in words.content_lines(item.description, with_timestamps=True)
-    ]
-    lines = [line for line in lines if line]
+    own = words.without_links(item.description)
     main = set(topic[0].stems) if topic else set()
-    if lines and main and not main & keywords.stems_of(lines[0][: scores.OPENING_CHARACTERS], language):
-        better = next((line for line in lines[1:] if main <= keywords.stems_of(line, language)), None)
-        if better:
-            lines = [better, *(line for line in lines if line != better)]
-        elif item.title:
-            lines = [_sentence(_tidy(item.title, language)), *lines]
-    if not lines:
-        lines = [_sentence(_tidy(item.title, language))] if item.title else []
-    body = "\n".join(lines)
-    mentioned = keywords.stems_of(body, language)
-    missing = [phrase.text for phrase in topic[:6] if not set(phrase.stems) <= mentioned]
-    parts = [body]
-    if missing and phrases:
-        parts.append(phrases.about.format(topics=_listed(missing, phrases.conjunction)))
-    elif missing:
-        parts.append(" · ".join(missing))
+    headline = _sentence(_tidy(item.title, language)) if item.title else ""
+    if headline and not (own and main & keywords.stems_of(own[: scores.OPENING_CHARACTERS], language)):
+        own = f"{headline}\n\n{own}".strip()
+    mentioned = keywords.stems_of(own, language)
+    missing = [phrase.text for phrase in _subjects(topic)[:5] if not set(phrase.stems) <= mentioned]
+    about = ""
+    if missing:
+        about = phrases.about.format(topics=_listed(missing, phrases.conjunction)) if phrases else " · ".join(missing)
     ending = " ".join(hashtags[: min(5, bounds.hashtag_count)])
-    room = bounds.description_size - bounds.size(f"\n\n{ending}")
-    text = limits.fit_description("\n\n".join(part for part in parts if part), bounds)
-    if bounds.size(text) > room:
-        text = limits.fit(text, max(room, 0), bounds.size)
-    return f"{text}\n\n{ending}".strip()
+    extras = "\n\n".join(filter(None, (about, ending)))
+    room = bounds.description_size - bounds.size(f"\n\n{extras}")
+    if room < bounds.description_size / 2:
+        extras, room = ending, bounds.description_size - bounds.size(f"\n\n{ending}")
+    return f"{limits.fit(own, max(room, 0), bounds.size)}\n\n{extras}".strip()
 
 
 def _sentence(text: str) -> str:
@@ -227,7 +234,7 @@ def _tags(brief: Brief, topic: Sequence[Keyphrase], trends: Sequence[str]) -> li
         for tag in sibling.tags
         if keywords.stems_of(tag, brief.item_language) & stems or len(brief.siblings) < FEW_SIBLINGS
     )
-    strong = [phrase.text for phrase in topic if phrase.weight >= keywords.STRONG_WEIGHT] or [p.text for p in topic[:5]]
+    strong = [phrase.text for phrase in _subjects(topic)]
     usual = [tag for tag, _ in shared.most_common(10)]
     return limits.fit_tags(
         [*strong[:3], *brief.item.tags, *trends, *strong[3:], *usual], limits.of(brief.item.platform)
@@ -236,7 +243,7 @@ def _tags(brief: Brief, topic: Sequence[Keyphrase], trends: Sequence[str]) -> li
 
 def _hashtags(brief: Brief, topic: Sequence[Keyphrase], trends: Sequence[str]) -> list[str]:
     own = [*brief.item.hashtags, *words.hashtags(brief.item.text)]
-    phrases = [phrase.text for phrase in topic if phrase.weight >= keywords.STRONG_WEIGHT or not own]
+    phrases = [phrase.text for phrase in _subjects(topic)]
     bounds = limits.of(brief.item.platform)
     return limits.fit_hashtags([*trends, *own, *phrases[:5]], bounds)[:10]
 
@@ -249,12 +256,13 @@ def _related_topics(brief: Brief, topic: Sequence[Keyphrase]) -> list[str]:
     series = keywords.stems_of(_series_name(brief) or "", language)
     for sibling in brief.successful_siblings[:10]:
         for phrase in keywords.extract(sibling.title, "", sibling.tags, language, limit=3):
-            if not set(phrase.stems) <= here and not set(phrase.stems) <= series:
+            stems = set(phrase.stems)
+            if not stems <= here and not stems <= series and phrase.weight != TITLE_ONLY_WEIGHT:
                 found[phrase.text] += 1
     trending = [
         trend.keyword for trend in brief.trends if brief.item.category and trend.category == brief.item.category
     ]
-    minor = [phrase.text for phrase in topic[3:8]]
+    minor = [phrase.text for phrase in _subjects(topic)[3:8]]
     return limits.fit_phrases([*(text for text, _ in found.most_common(5)), *trending[:3], *minor], 8)
 
 
@@ -266,7 +274,7 @@ def _usual_category(brief: Brief) -> str | None:
 def _audience(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None) -> list[str]:
     category = (brief.item.category or _usual_category(brief) or "").casefold()
     by_category = next((group for word, group in AUDIENCES.items() if word in category), ())
-    by_topic = [phrases.audience.format(topic=phrase.text) for phrase in topic[:2]] if phrases else []
+    by_topic = [phrases.audience.format(topic=phrase.text) for phrase in _subjects(topic)[:2]] if phrases else []
     return limits.fit_phrases([*by_topic, *by_category], limits.AUDIENCES) or [phrase.text for phrase in topic[:1]]
 
 

@@ -28,7 +28,8 @@ _HASHTAG = re.compile(r"(?<![\w&])#(\w+)")
 # Lines that ask for something or list links say nothing about what the item shows.
 _BOILERPLATE = re.compile(
     r"\b(subscribe|follow (me|us)|my (channel|links?|socials)|link in bio|sponsor|affiliate|discount code|use code|"
-    r"patreon|merch|abonn|suscr[ií]b|inscreva|iscriv|copyright|all rights reserved|business inquir|contact)\w*",
+    r"patreon|merch|music:|licensed|let me know|abonn|suscr[ií]b|inscreva|iscriv|copyright|all rights reserved|"
+    r"business inquir|contact)\w*",
     re.IGNORECASE,
 )
 _RUN = re.compile(
@@ -61,7 +62,9 @@ _STEMMERS = {
 _EMPTY_WORDS = frozenset(
     "video videos shorts short reel reels tiktok youtube instagram facebook twitter viral fyp foryou foryoupage "
     "subscribe follow like likes comment comments share channel episode ep part vlog new official full hd 4k "
-    "today link bio watch click below honestly really literally actually insane crazy intro outro".split()
+    "today link bio watch click below honestly really literally actually insane crazy intro outro chapter chapters "
+    "tip tips day days minute minutes way ways thing things everyone anyone mistake mistakes reason reasons time "
+    "times".split()
 )
 
 
@@ -116,11 +119,22 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
 
 
-def content_lines(text: str, *, with_timestamps: bool = False) -> list[str]:
-    """The lines of a description that speak about the item.
+def without_links(text: str) -> str:
+    """`text` without the sentences that hold addresses or handles, and without hashtags at the end; lines are kept."""
+    lines = []
+    for line in text.splitlines():
+        if any(pattern.search(line) for pattern in (_URL, _EMAIL, _HANDLE)):
+            clean = [part for part in sentences(line) if not any(p.search(part) for p in (_URL, _EMAIL, _HANDLE))]
+            if clean:
+                lines.append(" ".join(clean))
+        else:
+            lines.append(line.rstrip())
+    kept = "\n".join(lines)
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"(?:\s*#\w+)+\s*$", "", kept)).strip()
 
-    Sentences with links or calls to action are left out, and lines of hashtags only. Chapter timestamps stay if asked.
-    """
+
+def content_lines(text: str) -> list[str]:
+    """The lines of a description that speak about the item: no links, calls to action, lines of hashtags only."""
     lines = []
     for line in text.splitlines():
         kept = [
@@ -129,8 +143,8 @@ def content_lines(text: str, *, with_timestamps: bool = False) -> list[str]:
             if not (_URL.search(part) or _EMAIL.search(part) or _BOILERPLATE.search(part))
         ]
         bare = _HANDLE.sub("", " ".join(kept))
-        bare = re.sub(r"\s{2,}", " ", bare if with_timestamps else _TIMESTAMP.sub("", bare)).strip(" -–—|•*·\t")
-        if _WORD.search(_TIMESTAMP.sub("", re.sub(r"#\w+", "", bare))):
+        bare = re.sub(r"\s{2,}", " ", _TIMESTAMP.sub("", bare)).strip(" -–—|•*·\t")
+        if _WORD.search(re.sub(r"#\w+", "", bare)):
             lines.append(bare)
     return lines
 

@@ -7,6 +7,7 @@ import time
 
 from rich.console import Console
 
+from infra.local.demo import analysis
 from infra.local.demo.creator import Creator, JourneyError
 from infra.local.demo.journey import Journey
 from infra.local.problems import StackError
@@ -30,7 +31,7 @@ def main() -> None:
             items = journey.show_content(channel, journey.sync(channel))
             journey.edit(items[0])
             journey.search(items[1])
-            journey.analyze(items[1])
+            analysis.analyse(journey, items[1])
             journey.upgrade(journey.run_out_of_analyses(channel))
             journey.quota()
     finally:

@@ -100,16 +100,6 @@ class Journey:
             raise JourneyError(f"Searching for {word!r} does not find {item['title']!r}.")
         self.tell(f"searched for “{word}”: {len(hits)} found, first “{_bold(hits[0]['highlight'])}”")
 
-    def analyze(self, item: dict[str, Any]) -> None:
-        """Ask for suggestions and show them beside what the item has now."""
-        suggestion = self.creator.call("/analyze", {"content_item_id": item["id"]}, **{"Idempotency-Key": item["id"]})
-        table = Table("", "now", "suggested", title="Analysis by the built-in analyser", show_lines=True)
-        table.add_row("title", item["title"], "\n".join(suggestion["suggested_titles"]))
-        table.add_row("description", _short(item["description"]), _short(suggestion["suggested_description"]))
-        table.add_row("tags", ", ".join(item["tags"]), ", ".join(suggestion["suggested_tags"]))
-        table.add_row("search score", "", f"{suggestion['seo_score']} of 100")
-        self.console.print(table)
-
     def run_out_of_analyses(self, account: dict[str, Any]) -> dict[str, Any]:
         """Analyse until the plan's quota is used up; returns the item that was refused."""
         items = self.creator.rows("content_item", "id", social_account_id=account["id"])
@@ -143,10 +133,6 @@ class Journey:
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
-
-
-def _short(text: str | None, length: int = 160) -> str:
-    return textwrap.shorten(text or "", length, placeholder=" ...")
 
 
 def _bold(html: str) -> str:
