@@ -199,11 +199,11 @@ class _Grounds:
         self._language = brief.item_language
         labels = [label for sibling in brief.siblings for label in (*sibling.tags, *sibling.hashtags)]
         texts = [brief.item.text, *brief.item.labels, *labels, *(trend.keyword for trend in brief.trends)]
-        self._stems = set().union(*(self._stems_of(text) for text in texts))
+        self._stems: set[str] = set().union(*(self._stems_of(text) for text in texts))
         self._glued = {_folded(text) for text in (*labels, *brief.item.labels, *(t.keyword for t in brief.trends))}
         self._text = _folded(brief.item.text)
 
-    def _stems_of(self, text: str) -> set[str]:
+    def _stems_of(self, text: str) -> frozenset[str]:
         return keywords.stems_of(keywords.split_hashtag(text), self._language)
 
     def only(self, phrases: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ enough, words that the description mentions once are left out.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -42,8 +43,11 @@ class Keyphrase:
     stems: tuple[str, ...]
 
 
-def _runs(text: str, language: str) -> Iterable[list[str]]:
+# Titles, tags and descriptions are asked about many times in one analysis, those of siblings in many analyses.
+@functools.lru_cache(maxsize=4096)
+def _runs(text: str, language: str) -> tuple[tuple[str, ...], ...]:
     """Runs of content words between punctuation and stop words, lower-case."""
+    runs: list[tuple[str, ...]] = []
     for part in _BREAK.split(text_words.strip_references(text)):
         run: list[str] = []
         found = (word.lower().replace("’", "'").removesuffix("'s") for word in text_words.words(part))
@@ -51,15 +55,17 @@ def _runs(text: str, language: str) -> Iterable[list[str]]:
             if text_words.is_content_word(lower, language):
                 run.append(lower)
             elif run:
-                yield run
+                runs.append(tuple(run))
                 run = []
         if run:
-            yield run
+            runs.append(tuple(run))
+    return tuple(runs)
 
 
-def stems_of(text: str, language: str) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def stems_of(text: str, language: str) -> frozenset[str]:
     """The stems of all content words of `text`."""
-    return {text_words.stem(word, language) for run in _runs(text, language) for word in run}
+    return frozenset(text_words.stem(word, language) for run in _runs(text, language) for word in run)
 
 
 def split_hashtag(tag: str) -> str:
