@@ -383,6 +383,10 @@ begin
     -- Who has mended the credentials may submit the same page at once.
     delete from private.submission_debounce as d using public.seo_submission as s
     where d.submission_id = s.id and s.connection_id = v_connection.id and s.status in ('failed', 'refused');
+    -- Nor is the index status of what was taken before asked for with bad credentials any more: it is again.
+    update public.seo_submission as s set next_retry_at = now(), retry_count = 0
+    where s.connection_id = v_connection.id and s.status in ('submitted', 'crawled')
+        and s.next_retry_at is null and s.error_code is not null and s.error_code <> 'already_added';
     return to_jsonb(v_connection) - 'vault_secret_name' || jsonb_build_object('search_engine', lower(engine));
 end;
 $$;

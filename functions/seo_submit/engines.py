@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from functions.connectors import registry
 from functions.connectors.address import parse
@@ -25,6 +25,7 @@ CALLS_DOWN_IN_A_ROW = 3
 SECONDS_OF_A_CALL = 20.0  # the longest that one page may take: its page, a token, the engine
 
 Result = dict[str, Any]
+T = TypeVar("T")
 
 
 def run(engine: str, *, seconds_left: Callable[[], float], ids: Sequence[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def run(engine: str, *, seconds_left: Callable[[], float], ids: Sequence[str] | 
 
 def verify(engine: str, site: Site) -> SubmissionOutcome:
     """Try a connection's credentials; 'submitted' means that they are good."""
-    return _asked(lambda: registry.search_engine(engine).verify(site), SECONDS_OF_A_CALL)
+    return _asked(lambda: registry.search_engine(engine).verify(site))
 
 
 class _Turn:
@@ -82,8 +83,7 @@ class _Turn:
             if last.are_credentials_bad or last.reason in {"daily_quota", "throttled"}:
                 # The rest of the site would hear the same; it is not asked, and no call is counted for it.
                 for_all = replace(last, response_status=None, response={}, remaining_today=None)
-            paired = zip(ids, outcomes, strict=True)
-            for _, same in groupby(paired, key=lambda pair: id(pair[1])):
+            for _, same in groupby(zip(ids, outcomes, strict=True), key=lambda pair: id(pair[1])):
                 run_of_pages = list(same)
                 yield {
                     **known,
@@ -93,7 +93,7 @@ class _Turn:
 
     def _stored(self, outcome: SubmissionOutcome, is_check: bool) -> Result:
         status = outcome.status
-        if is_check and status == "failed" and outcome.response_status not in {None, *range(200, 300)}:
+        if is_check and status == "failed" and not 200 <= (outcome.response_status or 0) < 300:
             status = "refused"  # the question was turned down; that says nothing about the page
         result = asdict(outcome)
         result["has_refused_credentials"] = result.pop("are_credentials_bad") and status != "pending"
@@ -159,26 +159,19 @@ def _questions(spec: SearchEngineSpec, site: Site, pages: Sequence[Sequence[Any]
 
 
 def _outcomes(call: Callable[[], Sequence[SubmissionOutcome]], count: int) -> Sequence[SubmissionOutcome]:
-    found: list[SubmissionOutcome] = []
-
-    def ask() -> SubmissionOutcome:
-        found.extend(call())
-        return found[-1]
-
-    failure = _asked(ask, SECONDS_OF_A_CALL)
-    return found or [failure] * count
+    outcomes = _asked(call)
+    return [outcomes] * count if isinstance(outcomes, SubmissionOutcome) else outcomes
 
 
-def _asked(ask: Callable[[], SubmissionOutcome], seconds: float) -> SubmissionOutcome:
+def _asked(ask: Callable[[], T]) -> T | SubmissionOutcome:
     """What `ask` answers, or what its error means. Nothing that an engine does may take the batch with it."""
     try:
-        with http.deadline(seconds):
+        with http.deadline(SECONDS_OF_A_CALL):
             return ask()
     except UpstreamUnavailableError as error:
         return SubmissionOutcome("pending", "engine_unavailable", error.detail, is_engine_down=True)
     except StreamVibeError as error:
-        status = "pending" if error.retryable else "failed"
-        return SubmissionOutcome(status, error.problem_code, error.detail)  # type: ignore[arg-type]
+        return SubmissionOutcome("pending" if error.retryable else "failed", error.problem_code, error.detail)
     except Exception as error:  # noqa: BLE001 - a fault of ours in one engine's parser must not stop the others
         logger.error("search engine could not be asked", extra={"error_type": type(error).__name__})
         return SubmissionOutcome("pending", "internal_error", "Something went wrong on our side.")

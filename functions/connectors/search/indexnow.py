@@ -3,6 +3,9 @@
 Docs: https://www.indexnow.org/documentation. Credentials: `{"key": "8 to 128 of a-z A-Z 0-9 -", "key_location"?: url}`.
 The key file is looked at before the engine is asked, because a post with a key that is not there counts as spam.
 200 means received, 202 that the key is still being checked. Nothing ever says 'indexed'.
+
+The participants' own IndexNow addresses are never used: who has connected Bing or Yandex as well reaches those by their
+own APIs, which tell more, and who has not still reaches them through this one post.
 """
 
 from __future__ import annotations

@@ -343,6 +343,27 @@ def test_a_question_that_is_not_answered_says_nothing_about_the_page(
     assert (newsroom.used(creator), newsroom.notifications(creator)) == (1, [])
 
 
+def test_bad_credentials_end_the_questions_and_mended_ones_begin_them_again(newsroom: Newsroom) -> None:
+    creator = newsroom.creator()
+    key_file = newsroom.control("/search_google/service_accounts")
+    newsroom.connect(creator.id, "google", access_token=None, **key_file)
+    (found,) = newsroom.submit(creator, PAGE)
+    assert found["status"] == "submitted"
+    newsroom.advance(3 * HOUR)
+    newsroom.fault("oauth2.googleapis.com", status=400, body={"error": "invalid_grant"})
+    newsroom.make_due(creator)
+    newsroom.poll()
+    row = newsroom.submission(found["id"])
+    assert (row["status"], row["next_retry_at"], row["error_code"]) == ("submitted", None, "credentials_refused")
+    connection = newsroom.row("select * from seo_connection where user_id = %s", creator.id)
+    assert (connection["is_verified"], connection["last_error"]) == (False, row["error_message"])
+    assert (newsroom.used(creator), newsroom.notifications(creator)) == (1, [])
+    newsroom.connect(creator.id, "google", access_token=None, **key_file)
+    newsroom.poll()
+    row = newsroom.submission(found["id"])
+    assert (row["status"], row["error_code"]) == ("indexed", None)
+
+
 def test_the_waits_end(newsroom: Newsroom) -> None:
     newsroom.control("/search_google/pages", url=PAGE, state="ignore")
     creator = newsroom.creator("google")
