@@ -151,7 +151,7 @@ def gateway_app(pool: Pool, issuer: Issuer, keys: Keys, data_api_url: str) -> AS
         allow_methods=METHODS,
         allow_headers=["*"],
         expose_headers=["Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Date", "Location",
-                        "Server", "Transfer-Encoding", "Range-Unit", "X-Total-Count", "X-Supabase-Api-Version"],
+                        "Server", "Transfer-Encoding", "Range-Unit", "X-Total-Count", "Link", "X-Supabase-Api-Version"],
         max_age=3600,
     )  # fmt: skip
 

@@ -36,3 +36,40 @@ def test_refusals(journey: Any) -> None:
     assert journey["twice"] == {"status": 422, "code": "user_already_exists"}
     assert journey["wrong"] == {"status": 400, "code": "invalid_credentials"}
     assert journey["late"] == {"status": 400, "code": "refresh_token_not_found"}
+
+
+@pytest.fixture(scope="module")
+def auth(run_script: Callable[..., Any]) -> Any:
+    return run_script("auth.mjs")
+
+
+def test_the_admins_calls(auth: Any) -> None:
+    assert auth["listed"]["length"] == 1
+    assert auth["listed"]["total"] >= 2
+    assert auth["listed"]["nextPage"] == 2
+    assert auth["found"]
+    assert auth["changed"]["app"] == {"provider": "email", "providers": ["email"], "plan": "x"}
+    assert auth["changed"]["user"]["nick"] == "M"
+    assert auth["notAdmin"] == {"status": 403, "code": "not_admin", "name": "AuthApiError"}
+    assert auth["gone"] == {"status": 404, "code": "user_not_found", "name": "AuthApiError"}
+
+
+def test_sessions(auth: Any) -> None:
+    assert auth["sessions"] == 2
+    assert 3500 < auth["expires_at"] <= 3600
+    assert auth["asked"]
+    assert auth["updated"]["theme"] == "dark"
+    assert set(auth["events"]) >= {"SIGNED_IN", "TOKEN_REFRESHED", "USER_UPDATED"}
+
+
+def test_signing_out_elsewhere_and_everywhere(auth: Any) -> None:
+    assert auth["others"] == {"status": 400, "code": "refresh_token_not_found", "name": "AuthApiError"}
+    assert auth["ended"]["name"] == "AuthSessionMissingError"  # what supabase-js makes of session_not_found
+
+
+def test_an_anonymous_user_stays_the_same_one(auth: Any) -> None:
+    assert auth["guest"] == {"anonymous": True, "kept": False, "same": True}
+
+
+def test_a_weak_password_is_told_as_such(auth: Any) -> None:
+    assert auth["weak"] == {"status": 422, "code": "weak_password", "name": "AuthWeakPasswordError"}

@@ -174,6 +174,7 @@ class TestSignUp:
         assert answer.user.user_metadata == {"seen": True}
         kept = client.auth.update_user({"email": email}).user
         assert (kept.id, kept.email, kept.is_anonymous) == (answer.user.id, email, False)
+        assert kept.app_metadata == {"provider": "email", "providers": ["email"]}
 
 
 class TestSignIn:
@@ -272,6 +273,12 @@ class TestUser:
         changed = client.auth.update_user({"data": {"a": None, "c": 3}}).user.user_metadata
         assert ("a" in changed, changed["b"], changed["c"]) == (False, 2, 3)
 
+    def test_a_user_cannot_use_the_admins_name_for_metadata(self, project: Project, email: str) -> None:
+        token = session_of(project.client(), email).access_token
+        headers = {"apikey": KEYS.publishable, "Authorization": f"Bearer {token}"}
+        answer = httpx.put(f"{project.url}/auth/v1/user", json={"user_metadata": {"x": 1}}, headers=headers)
+        assert "x" not in answer.json()["user_metadata"]
+
     def test_app_metadata_is_not_the_users_to_change(self, project: Project, email: str) -> None:
         token = session_of(project.client(), email).access_token
         answer = httpx.put(
@@ -356,6 +363,18 @@ class TestAdmin:
         with pytest.raises(AuthApiError) as gone:
             admin.get_user_by_id(made.id)
         assert (gone.value.status, gone.value.code) == (404, "user_not_found")
+
+    def test_the_list_says_how_much_there_is(self, project: Project, email: str) -> None:
+        admin = project.client(KEYS.secret).auth.admin
+        for number in range(3):
+            admin.create_user({"email": f"{number}-{email}"})
+        headers = {"apikey": KEYS.secret}
+        answer = httpx.get(f"{project.url}/auth/v1/admin/users?page=1&per_page=2", headers=headers)
+        assert [user["email"] for user in answer.json()["users"]] == [f"2-{email}", f"1-{email}"]
+        total = int(answer.headers["x-total-count"])
+        assert answer.headers["link"] == (
+            f'</admin/users?page=2&per_page=2>; rel="next", </admin/users?page={-(-total // 2)}&per_page=2>; rel="last"'
+        )
 
     def test_unconfirmed_and_banned_users_cannot_sign_in(self, project: Project, email: str) -> None:
         admin = project.client(KEYS.secret).auth.admin

@@ -7,7 +7,7 @@ commits when they return and rolls back when they raise.
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +48,7 @@ class Call:
     path: dict[str, str]
     bearer: str
     client: Client
+    headers: dict[str, str] = field(default_factory=dict)  # what the answer carries besides its body
 
     def text(self, name: str) -> str:
         """A string of the body, empty if absent. 400 for another type."""
@@ -143,7 +144,7 @@ def update_user(call: Call) -> Answer:
             )
         if verify_password(password, user["encrypted_password"]):
             raise AuthError(422, "same_password", "New password should be different from the old password.")
-    _change(call, user)
+    _change(call, user, "data")
     if user["is_anonymous"] and call.text("email"):
         call.connection.execute("update auth.users set is_anonymous = false where id = %s", [user["id"]])
     if call.text("email"):
@@ -176,6 +177,12 @@ def admin_list_users(call: Call) -> Answer:
         "select * from auth.users where aud = %s order by created_at desc, id limit %s offset %s",
         [users.AUDIENCE, size, (page - 1) * size],
     ).fetchall()
+    counted = call.connection.execute("select count(*) as total from auth.users where aud = %s", [users.AUDIENCE])
+    total = (counted.fetchone() or {})["total"]
+    last = -(-total // size)
+    pages = [(page + 1, "next")] if last > page else []
+    links = [f'</admin/users?page={number}&per_page={size}>; rel="{kind}"' for number, kind in [*pages, (last, "last")]]
+    call.headers.update({"Link": ", ".join(links), "X-Total-Count": str(total)})
     return 200, {"users": [users.user_json(call.connection, row) for row in rows], "aud": users.AUDIENCE}
 
 
@@ -226,12 +233,12 @@ def admin_update_user(call: Call) -> Answer:
     user = _named_user(call)
     if call.text("password"):
         users.check_password(call.text("password"))
-    _change(call, user)
+    _change(call, user, "user_metadata")
     changes = call.mapping("app_metadata")
     if changes is not None:
         call.connection.execute(
-            "update auth.users set raw_app_meta_data = %s where id = %s",
-            [users.merge_metadata(user["raw_app_meta_data"], changes), user["id"]],
+            "update auth.users set raw_app_meta_data = %s, updated_at = now() where id = %s",
+            [users.merge_metadata(users.app_metadata(call.connection, user["id"]), changes), user["id"]],
         )
     if call.text("role"):
         call.connection.execute("update auth.users set role = %s where id = %s", [call.text("role"), user["id"]])
@@ -340,7 +347,8 @@ async def _respond(request: Request, pool: Pool, issuer: Issuer, handler: Handle
     headers = {"X-Supabase-Api-Version": version} if version else {}
     try:
         body = _read_body(await request.body())
-        status, payload = await run_in_threadpool(_handle, request, body, pool, issuer, handler)
+        status, payload, more = await run_in_threadpool(_handle, request, body, pool, issuer, handler)
+        headers |= more
     except AuthError as error:
         if error.status == 500:
             LOG.warning("%s", error.message, exc_info=error)
@@ -354,7 +362,9 @@ async def _respond(request: Request, pool: Pool, issuer: Issuer, handler: Handle
     return Response(None, status, headers) if payload is None else JSONResponse(payload, status, headers)
 
 
-def _handle(request: Request, body: dict[str, Any], pool: Pool, issuer: Issuer, handler: Handler) -> Answer:
+def _handle(
+    request: Request, body: dict[str, Any], pool: Pool, issuer: Issuer, handler: Handler
+) -> "tuple[int, Any, dict[str, str]]":
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     client = Client(request.headers.get("user-agent", ""), request.client.host if request.client else "")
     with pool.connection() as connection:
@@ -367,7 +377,8 @@ def _handle(request: Request, body: dict[str, Any], pool: Pool, issuer: Issuer, 
             bearer=bearer if scheme.lower() == "bearer" else "",
             client=client,
         )
-        return handler(call)
+        status, payload = handler(call)
+        return status, payload, call.headers
 
 
 def _read_body(raw: bytes) -> dict[str, Any]:
@@ -412,8 +423,8 @@ def _uuid(text: str, message: str, status: int = 400) -> UUID:
         raise AuthError(status, "validation_failed", message) from None
 
 
-def _change(call: Call, user: DictRow) -> None:
-    """What user and admin may both change: e-mail, phone, password, user_metadata (`data` in the user's own call)."""
+def _change(call: Call, user: DictRow, metadata_key: str) -> None:
+    """What user and admin may both change: e-mail, phone, password, and metadata under the name that each call has."""
     for column, clean, exists in (
         ("email", users.clean_email, EMAIL_EXISTS),
         ("phone", users.clean_phone, PHONE_EXISTS),
@@ -429,12 +440,13 @@ def _change(call: Call, user: DictRow) -> None:
         }[column]
         call.connection.execute(query, [value, user["id"]])
         users.set_identity(call.connection, user["id"], column, value)
+        users.set_providers(call.connection, user["id"])
     if call.text("password"):
         call.connection.execute(
             "update auth.users set encrypted_password = %s, updated_at = now() where id = %s",
             [hash_password(call.text("password")), user["id"]],
         )
-    changes = call.mapping("user_metadata") if "user_metadata" in call.body else call.mapping("data")
+    changes = call.mapping(metadata_key)
     if changes is not None:
         call.connection.execute(
             "update auth.users set raw_user_meta_data = %s, updated_at = now() where id = %s",

@@ -132,6 +132,29 @@ def set_identity(connection: Connection, user_id: UUID | str, provider: str, val
     )
 
 
+def set_providers(connection: Connection, user_id: UUID | str) -> None:
+    """Let app_metadata name the providers that the user has identities of now."""
+    connection.execute(
+        """
+        update auth.users as u
+        set raw_app_meta_data = coalesce(u.raw_app_meta_data, '{}')
+            || jsonb_build_object('provider', p.names ->> 0, 'providers', p.names)
+        from (
+            select jsonb_agg(i.provider order by i.created_at, i.provider) as names
+            from auth.identities as i where i.user_id = %(id)s::uuid
+        ) as p
+        where u.id = %(id)s::uuid and p.names is not null
+        """,
+        {"id": str(user_id)},
+    )
+
+
+def app_metadata(connection: Connection, user_id: UUID | str) -> Metadata:
+    """What is stored now."""
+    row = find_user(connection, user_id)
+    return dict(row["raw_app_meta_data"] or {}) if row else {}
+
+
 def confirm_user(connection: Connection, user_id: UUID | str, *, email: bool = False, phone: bool = False) -> None:
     """Mark the address or number as the user's own."""
     if email:
