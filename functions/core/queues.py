@@ -55,6 +55,32 @@ def send(queue_url: str, bodies: Sequence[dict[str, Any]], *, delay_seconds: int
     return taken
 
 
+def redrive(queue_url: str, limit: int) -> int:
+    """Move up to `limit` messages from the queue's dead-letter queue back to it; how many were moved.
+
+    Each is sent before it is deleted there: an interruption makes a copy, which work tolerates, and loses nothing.
+    """
+    client = _client()
+    attributes = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
+    policy = json.loads(attributes.get("Attributes", {}).get("RedrivePolicy", "{}"))
+    dead_name = str(policy.get("deadLetterTargetArn", "")).rpartition(":")[2]
+    if not dead_name:
+        return 0
+    dead_url = client.get_queue_url(QueueName=dead_name)["QueueUrl"]
+    moved = 0
+    while moved < limit:
+        found = client.receive_message(
+            QueueUrl=dead_url, MaxNumberOfMessages=min(MESSAGES_PER_CALL, limit - moved), VisibilityTimeout=60
+        ).get("Messages", [])
+        if not found:
+            break
+        for message in found:
+            client.send_message(QueueUrl=queue_url, MessageBody=message["Body"])
+            client.delete_message(QueueUrl=dead_url, ReceiptHandle=message["ReceiptHandle"])
+            moved += 1
+    return moved
+
+
 def work_through(event: dict[str, Any], work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Call `work` with each message's object; the partial batch response names those to deliver again.
 

@@ -341,3 +341,25 @@ def test_a_hostile_upstream_does_not_outlive_the_workers_deadline(
     working.join(4)
     assert answers == [{"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}]
     assert creator.run(run_id)["status"] == "queued"
+
+
+@pytest.mark.usefixtures("in_process")
+def test_dead_messages_are_given_another_chance(
+    stack: Stack, db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount
+) -> None:
+    import boto3
+
+    from functions.sync.__main__ import main
+
+    creator = sign_up()
+    account_id = creator.connect("youtube", new_account(20))["accounts"][0]["id"]
+    run_id = start_unsent(db, creator, account_id)
+    sqs = boto3.client("sqs", endpoint_url=stack.env["AWS_ENDPOINT_URL"])
+    policy = sqs.get_queue_attributes(QueueUrl=os.environ["SYNC_QUEUE_URL"], AttributeNames=["RedrivePolicy"])
+    dead = json.loads(policy["Attributes"]["RedrivePolicy"])["deadLetterTargetArn"].rpartition(":")[2]
+    dead_url = sqs.get_queue_url(QueueName=dead)["QueueUrl"]
+    sqs.send_message(QueueUrl=dead_url, MessageBody=json.dumps({"run_id": run_id}))
+    assert main(["redrive"]) == "1 messages moved back to sync"
+    assert main(["redrive"]) == "0 messages moved back to sync"
+    assert creator.wait_for_run(run_id)["status"] == "succeeded"
+    sqs.close()
