@@ -36,7 +36,8 @@ def analyse(brief: Brief) -> Answer:
     language = brief.item_language
     topic = key_phrases(brief)
     phrases = PHRASEBOOK.get(language)
-    trends = [trend.keyword for trend in scores.matching_trends(brief.item.text, brief.trends, language)]
+    said = ". ".join((brief.item.text, *map(keywords.split_hashtag, brief.item.labels)))
+    trends = [trend.keyword for trend in scores.matching_trends(said, brief.trends, language)]
     tags = _tags(brief, topic, trends)
     hashtags = _hashtags(brief, topic, trends)
     return Answer(

@@ -159,13 +159,21 @@ def as_hashtag(text: str) -> str | None:
 def fit_hashtags(tags: Iterable[str], limits: Limits) -> list[str]:
     """Hashtags with their '#', valid and each once, as many as the platform counts."""
     valid = [hashtag for hashtag in map(as_hashtag, tags) if hashtag]
-    return list({hashtag.casefold(): hashtag for hashtag in reversed(valid)}.values())[::-1][: limits.hashtag_count]
+    return _once(valid)[: limits.hashtag_count]
 
 
 def fit_phrases(phrases: Sequence[str], count: int, characters: int = PHRASE_CHARACTERS) -> list[str]:
     """Short phrases on one line each, each once."""
     fitted = [fit(" ".join(phrase.split()), characters) for phrase in phrases]
-    return list({phrase.casefold(): phrase for phrase in reversed(fitted) if phrase}.values())[::-1][:count]
+    return _once(filter(None, fitted))[:count]
+
+
+def _once(texts: Iterable[str]) -> list[str]:
+    """Each text once whatever its case, in the first spelling and place."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault(text.casefold(), text)
+    return list(found.values())
 
 
 def _without(text: str, forbidden: str) -> str:
