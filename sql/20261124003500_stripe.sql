@@ -49,8 +49,8 @@ create table private.stripe_price (
     event_name text,
     is_current boolean not null default true,
     created_at timestamptz not null default now(),
-    constraint stripe_price_texts_have_limits check (char_length(price_id) <= 255 and char_length(event_name) <= 255),
     constraint stripe_price_is_a_plan_or_a_meter check ((tier_id is null) <> (quota_type is null)),
+    constraint stripe_price_texts_have_limits check (char_length(price_id) <= 255 and char_length(event_name) <= 255),
     constraint stripe_price_quota_type_known check (quota_type in ('sync', 'ai_analysis', 'seo_submission')),
     constraint stripe_price_meter_has_event_name check ((quota_type is null) = (event_name is null))
 );
@@ -97,8 +97,7 @@ where session_id is not null and (status = 'open' or payment_status = 'unpaid');
 revoke all on table private.stripe_checkout from public, anon, authenticated, service_role;
 
 create table private.stripe_usage (
-    id uuid primary key default gen_random_uuid(),
-    charge_id uuid not null unique,
+    charge_id uuid primary key,
     user_id uuid not null references public.users (id) on delete cascade,
     customer_id text not null,
     event_name text not null,
@@ -111,9 +110,12 @@ create table private.stripe_usage (
     last_error text,
     created_at timestamptz not null default now()
 );
-comment on table private.stripe_usage is 'Settled usage on its way to Stripe''s meters. The id is the meter event''s identifier, which Stripe counts once.';
-comment on column private.stripe_usage.charge_id is 'The ledger''s row. No foreign key: the ledger may be archived before this is.';
+comment on table private.stripe_usage is 'Settled usage on its way to Stripe''s meters.';
+comment on column private.stripe_usage.charge_id is
+    'The ledger''s row, and the meter event''s identifier: Stripe counts it once. No foreign key: the ledger may be archived first.';
 create index stripe_usage_user_id_idx on private.stripe_usage (user_id);
+create index stripe_usage_done_idx on private.stripe_usage (coalesce(sent_at, refused_at))
+where coalesce(sent_at, refused_at) is not null;
 create index stripe_usage_pending_idx on private.stripe_usage (occurred_at) where sent_at is null and refused_at is null;
 revoke all on table private.stripe_usage from public, anon, authenticated, service_role;
 
@@ -121,9 +123,9 @@ insert into private.setting (key, value, comment) values
 ('billing.grace_period', '"7 days"', 'How long a plan stays after a renewal was refused.'),
 ('billing.trial_notice', '"3 days"', 'How long before its end a trial''s user is told.'),
 ('billing.checkout_reuse', '"30 minutes"', 'How long a second click gets the same checkout page.'),
-('billing.event_retry_after', '"5 minutes"', 'When maintenance takes up an event that failed.'),
-('billing.event_attempts', '20', 'After how many attempts an event is dead: listed, and left to an operator.'),
-('billing.event_lifetime', '"35 days"', 'How long done events are remembered; Stripe itself keeps them for 30 days.'),
+('billing.event_retry_after', '"5 minutes"', 'When maintenance takes up a failed event; the wait grows with each attempt, up to twelvefold.'),
+('billing.event_attempts', '60', 'After how many attempts an event is dead: listed, and left to an operator.'),
+('billing.event_lifetime', '"35 days"', 'How long what is done is remembered; Stripe keeps events for 30 days.'),
 ('billing.usage_lease', '"2 minutes"', 'How long a worker has for the usage that it took.'),
 ('billing.usage_window', '"34 days"', 'Usage older than this is refused by Stripe (35 days) and given up.');
 
@@ -352,7 +354,7 @@ begin
         select e.id from private.stripe_event as e
         where e.done_at is null and (
             now_please
-            or (e.attempted_at < now() - private.setting_interval('billing.event_retry_after')
+            or (e.attempted_at < now() - private.setting_interval('billing.event_retry_after') * least(e.attempts, 12)
                 and e.attempts < private.setting_int('billing.event_attempts'))
         )
         order by e.attempted_at
@@ -428,42 +430,57 @@ comment on function public.list_stripe_events(boolean) is
 revoke execute on function public.list_stripe_events(boolean) from public, anon, authenticated, service_role;
 grant execute on function public.list_stripe_events(boolean) to service_role;
 
-create function private.purge_stripe_events(max_rows integer)
+create function private.purge_stripe_records(max_rows integer)
 returns integer
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
+    v_before timestamptz := now() - private.setting_interval('billing.event_lifetime');
     v_count integer;
+    v_total integer := 0;
 begin
     delete from private.stripe_event as e
-    where e.id in (
-        select d.id from private.stripe_event as d
-        where d.done_at < now() - private.setting_interval('billing.event_lifetime')
-        order by d.done_at
+    where e.id in (select d.id from private.stripe_event as d where d.done_at < v_before order by d.done_at limit max_rows);
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+    delete from private.stripe_usage as u
+    where u.charge_id in (
+        select d.charge_id from private.stripe_usage as d
+        where coalesce(d.sent_at, d.refused_at) < v_before
+        order by coalesce(d.sent_at, d.refused_at)
         limit max_rows
     );
     get diagnostics v_count = row_count;
-    return v_count;
+    v_total := v_total + v_count;
+    delete from private.stripe_checkout as c
+    where c.id in (
+        select d.id from private.stripe_checkout as d
+        where d.created_at < v_before and d.payment_status is distinct from 'unpaid'
+        limit max_rows
+    );
+    get diagnostics v_count = row_count;
+    return v_total + v_count;
 end;
 $$;
-comment on function private.purge_stripe_events(integer) is 'Body of public.purge_stripe_events.';
-revoke execute on function private.purge_stripe_events(integer) from public, anon, authenticated, service_role;
-grant execute on function private.purge_stripe_events(integer) to service_role;
+comment on function private.purge_stripe_records(integer) is 'Body of public.purge_stripe_records.';
+revoke execute on function private.purge_stripe_records(integer) from public, anon, authenticated, service_role;
+grant execute on function private.purge_stripe_records(integer) to service_role;
 
-create function public.purge_stripe_events(max_rows integer)
+create function public.purge_stripe_records(max_rows integer)
 returns integer
 language plpgsql
 set search_path = ''
 as $$
 begin
-    return private.purge_stripe_events(max_rows);
+    return private.purge_stripe_records(max_rows);
 end;
 $$;
-comment on function public.purge_stripe_events(integer) is 'Forgets events that were done long ago; how many.';
-revoke execute on function public.purge_stripe_events(integer) from public, anon, authenticated, service_role;
-grant execute on function public.purge_stripe_events(integer) to service_role;
+comment on function public.purge_stripe_records(integer) is
+    'Forgets done events, reported usage and finished checkouts of long ago; how many.';
+revoke execute on function public.purge_stripe_records(integer) from public, anon, authenticated, service_role;
+grant execute on function public.purge_stripe_records(integer) to service_role;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- From what Stripe says to what the user has.
@@ -614,8 +631,6 @@ declare
     v_projected_start timestamptz;
     v_item jsonb;
     v_tier_id uuid;
-    v_old_tier public.subscription_tier;
-    v_new_tier public.subscription_tier;
     v_old_slug text;
     v_new_slug text;
     v_is_entitled boolean;
@@ -637,7 +652,6 @@ begin
         return jsonb_build_object('changed', false, 'alerts', '[]'::jsonb);
     end if;
 
-    select t.* into v_old_tier from public.subscription_tier as t where t.id = v_old.tier_id;
     select t.slug into v_old_slug from public.subscription_status as t where t.id = v_old.status_id;
     select p.tier_id, i.value into v_tier_id, v_item
     from jsonb_array_elements(v_reading -> 'items') with ordinality as i (value, place)
@@ -750,42 +764,7 @@ begin
         );
     end if;
 
-    select t.* into v_new_tier from public.subscription_tier as t where t.id = v_new.tier_id;
-    if v_new.tier_id <> v_old.tier_id then
-        perform private.notify_billing(
-            v_old.user_id, 'subscription_changed',
-            format('Your plan is now %s', v_new_tier.display_name),
-            case
-                when v_state = 'past_due' then 'A payment was refused and the grace period is over. Pay the open invoice to have your plan back.'
-                when v_new_tier.sort_order < v_old_tier.sort_order then
-                    format('It was %s. What the smaller plan does not cover is switched off, not deleted.', v_old_tier.display_name)
-                else 'Thank you. The new limits apply at once.'
-            end,
-            null, jsonb_build_object('from', v_old_tier.slug, 'to', v_new_tier.slug, 'status', v_new_slug)
-        );
-    elsif v_new_slug <> v_old_slug and v_new_slug <> 'past_due' then
-        perform private.notify_billing(
-            v_old.user_id, 'subscription_changed', format('Your subscription is %s', v_new_slug), null, null,
-            jsonb_build_object('from', v_old_slug, 'to', v_new_slug)
-        );
-    end if;
-    if v_state in ('past_due', 'unpaid', 'incomplete') and v_new_slug <> v_old_slug then
-        perform private.notify_billing(
-            v_old.user_id, 'payment_failed', 'A payment did not go through',
-            case
-                when v_is_entitled then format(
-                    'Your plan stays until %s (UTC); please check your payment method.',
-                    to_char((v_new.past_due_since + private.setting_interval('billing.grace_period')) at time zone 'UTC', 'YYYY-MM-DD')
-                )
-                else 'Please check your payment method to have the plan.'
-            end,
-            'payment_failed:' || coalesce(v_reading -> 'invoice' ->> 'id', v_row_id || ':' || v_end::text),
-            jsonb_build_object('stripe_subscription_id', v_row_id)
-        );
-    end if;
-    if v_state = 'trialing' and v_new.trial_ends_at <= now() + private.setting_interval('billing.trial_notice') then
-        perform private.notify_trial_end(v_old.user_id, v_row_id, v_new.trial_ends_at);
-    end if;
+    perform private.announce_plan(v_old, v_new, v_state, v_is_entitled, v_reading);
     if v_new.tier_id <> v_old.tier_id then
         perform private.enforce_account_limit(v_old.user_id);
     end if;
@@ -795,6 +774,66 @@ $$;
 comment on function private.project_subscription(uuid, text) is
     'Computes a user''s subscription row from what Stripe says, and does what a change brings: cycle, accounts, notices. {changed, alerts}. Safe to call at any time.';
 revoke execute on function private.project_subscription(uuid, text) from public, anon, authenticated, service_role;
+
+create function private.announce_plan(
+    old_row public.subscription, new_row public.subscription, state text, is_entitled boolean, reading jsonb
+)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_old_tier public.subscription_tier;
+    v_new_tier public.subscription_tier;
+    v_old_slug text;
+    v_new_slug text;
+begin
+    select t.* into v_old_tier from public.subscription_tier as t where t.id = old_row.tier_id;
+    select t.slug into v_old_slug from public.subscription_status as t where t.id = old_row.status_id;
+    select t.slug into v_new_slug from public.subscription_status as t where t.id = new_row.status_id;
+    select t.* into v_new_tier from public.subscription_tier as t where t.id = new_row.tier_id;
+    if new_row.tier_id <> old_row.tier_id then
+        perform private.notify_billing(
+            old_row.user_id, 'subscription_changed',
+            format('Your plan is now %s', v_new_tier.display_name),
+            case
+                when state = 'past_due' then 'A payment was refused and the grace period is over. Pay the open invoice to have your plan back.'
+                when v_new_tier.sort_order < v_old_tier.sort_order then
+                    format('It was %s. What the smaller plan does not cover is switched off, not deleted.', v_old_tier.display_name)
+                else 'Thank you. The new limits apply at once.'
+            end,
+            null, jsonb_build_object('from', v_old_tier.slug, 'to', v_new_tier.slug, 'status', v_new_slug)
+        );
+    elsif v_new_slug <> v_old_slug and v_new_slug <> 'past_due' then
+        perform private.notify_billing(
+            old_row.user_id, 'subscription_changed', format('Your subscription is %s', v_new_slug), null, null,
+            jsonb_build_object('from', v_old_slug, 'to', v_new_slug)
+        );
+    end if;
+    if state in ('past_due', 'unpaid', 'incomplete') and v_new_slug <> v_old_slug then
+        perform private.notify_billing(
+            old_row.user_id, 'payment_failed', 'A payment did not go through',
+            case
+                when is_entitled then format(
+                    'Your plan stays until %s (UTC); please check your payment method.',
+                    to_char((new_row.past_due_since + private.setting_interval('billing.grace_period')) at time zone 'UTC', 'YYYY-MM-DD')
+                )
+                else 'Please check your payment method to have the plan.'
+            end,
+            'payment_failed:' || coalesce(reading -> 'invoice' ->> 'id', new_row.stripe_subscription_id || ':' || new_row.cycle_end_date::text),
+            jsonb_build_object('stripe_subscription_id', new_row.stripe_subscription_id)
+        );
+    end if;
+    if state = 'trialing' and new_row.trial_ends_at <= now() + private.setting_interval('billing.trial_notice') then
+        perform private.notify_trial_end(old_row.user_id, new_row.stripe_subscription_id, new_row.trial_ends_at);
+    end if;
+end;
+$$;
+comment on function private.announce_plan(public.subscription, public.subscription, text, boolean, jsonb) is
+    'Tells a user what a reading has changed: the plan, a refused payment, a trial about to end.';
+revoke execute on function private.announce_plan(public.subscription, public.subscription, text, boolean, jsonb)
+from public, anon, authenticated, service_role;
 
 create function private.notify_trial_end(user_id uuid, stripe_subscription_id text, trial_ends_at timestamptz)
 returns void
@@ -952,14 +991,18 @@ as $$
 declare
     v_user_id uuid;
 begin
-    perform 1 from private.stripe_event as e where e.id = forget_stripe_customer.event_id and e.done_at is null for update;
-    if not found then
-        return jsonb_build_object('outcome', 'duplicate');
+    if event_id is not null then
+        perform 1 from private.stripe_event as e where e.id = forget_stripe_customer.event_id and e.done_at is null for update;
+        if not found then
+            return jsonb_build_object('outcome', 'duplicate');
+        end if;
     end if;
     update public.subscription as s set stripe_customer_id = null
     where s.stripe_customer_id = forget_stripe_customer.customer_id
     returning s.user_id into v_user_id;
     delete from private.stripe_customer_claim as c where c.user_id = v_user_id;
+    -- Its pages are gone with it.
+    update private.stripe_checkout as c set status = 'superseded', url = null where c.user_id = v_user_id and c.status = 'open';
     update private.stripe_event as e
     set done_at = now(), outcome = case when v_user_id is null then 'not_ours' else 'applied' end, last_error = null
     where e.id = forget_stripe_customer.event_id;
@@ -980,7 +1023,7 @@ begin
 end;
 $$;
 comment on function public.forget_stripe_customer(text, text) is
-    'A customer was deleted at Stripe: the user''s next checkout makes another one. {outcome, user_id}.';
+    'A customer was deleted at Stripe, as an event says or (without one) a call found out: the next checkout makes another. {outcome, user_id}.';
 revoke execute on function public.forget_stripe_customer(text, text) from public, anon, authenticated, service_role;
 grant execute on function public.forget_stripe_customer(text, text) to service_role;
 
@@ -1185,7 +1228,7 @@ begin
     end if;
 
     v_account := private.billing_account(begin_checkout.user_id);
-    if v_account ->> 'subscription_id' is not null then
+    if v_account ->> 'subscription_id' is not null and v_subscription.stripe_customer_id is not null then
         if v_account ->> 'price_id' = v_tier.stripe_price_id then
             raise exception 'You have this plan already.' using errcode = 'PT409', hint = 'already_on_this_plan';
         end if;
@@ -1557,6 +1600,31 @@ revoke execute on function private.preview_quota(text, integer, integer, integer
 -- Usage, from the ledger to Stripe's meters.
 -- ---------------------------------------------------------------------------------------------------------------------
 
+-- Definer: it is fired by whoever settles. What is settled while the user's plan has the metered item is billed by it.
+create function private.queue_usage()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    insert into private.stripe_usage (charge_id, user_id, customer_id, event_name, value, occurred_at)
+    select new.id, s.user_id, s.stripe_customer_id, p.event_name, new.amount, new.settled_at
+    from public.subscription as s
+    join private.stripe_subscription as r on r.id = s.stripe_subscription_id
+    cross join lateral jsonb_array_elements(r.reading -> 'items') as i (value)
+    join private.stripe_price as p on p.price_id = i.value ->> 'price' and p.quota_type = new.quota_type
+    where s.user_id = new.user_id and s.stripe_customer_id is not null
+        and i.value ->> 'id' in (
+            s.stripe_subscription_item_id_syncs, s.stripe_subscription_item_id_ai, s.stripe_subscription_item_id_seo
+        )
+    on conflict do nothing;
+    return null;
+end;
+$$;
+comment on function private.queue_usage() is 'Puts a charge that became final into the outbox, in the transaction that settles it.';
+revoke execute on function private.queue_usage() from public, anon, authenticated, service_role;
+
 create function private.claim_stripe_usage(max_rows integer)
 returns jsonb
 language plpgsql
@@ -1566,38 +1634,12 @@ as $$
 declare
     v_answer jsonb;
 begin
-    insert into private.stripe_usage as u (charge_id, user_id, customer_id, event_name, value, occurred_at)
-    select h.id, h.user_id, s.stripe_customer_id, p.event_name, h.amount, h.settled_at
-    from public.subscription as s
-    cross join lateral (
-        values
-        ('sync', s.stripe_subscription_item_id_syncs),
-        ('ai_analysis', s.stripe_subscription_item_id_ai),
-        ('seo_submission', s.stripe_subscription_item_id_seo)
-    ) as m (quota_type, item_id)
-    join private.stripe_subscription as r on r.id = s.stripe_subscription_id
-    join lateral (
-        -- What was used before the item was bought is not billed by it.
-        select private.to_time(i.value -> 'created') as since, i.value ->> 'price' as price_id
-        from jsonb_array_elements(r.reading -> 'items') as i (value)
-        where i.value ->> 'id' = m.item_id
-    ) as i on true
-    join private.stripe_price as p on p.price_id = i.price_id and p.quota_type = m.quota_type
-    join public.quota_usage_history as h
-        on h.user_id = s.user_id and h.quota_type = m.quota_type and h.operation = 'increment'
-        and h.settled_at >= coalesce(i.since, h.settled_at)
-        and h.settled_at > now() - private.setting_interval('billing.usage_window')
-    where m.item_id is not null and s.stripe_customer_id is not null
-        and not exists (select 1 from private.stripe_usage as k where k.charge_id = h.id)
-    limit max_rows
-    on conflict (charge_id) do nothing;
-
     update private.stripe_usage as u set refused_at = now(), last_error = 'too_old'
     where u.sent_at is null and u.refused_at is null
         and u.occurred_at < now() - private.setting_interval('billing.usage_window');
 
     with due as (
-        select u.id from private.stripe_usage as u
+        select u.charge_id from private.stripe_usage as u
         where u.sent_at is null and u.refused_at is null and (u.leased_until is null or u.leased_until < now())
         order by u.occurred_at
         limit max_rows
@@ -1606,8 +1648,8 @@ begin
     taken as (
         update private.stripe_usage as u
         set leased_until = now() + private.setting_interval('billing.usage_lease'), attempts = u.attempts + 1
-        from due where u.id = due.id
-        returning u.id, u.customer_id, u.event_name, u.value, extract(epoch from u.occurred_at)::bigint as "timestamp"
+        from due where u.charge_id = due.charge_id
+        returning u.charge_id as id, u.customer_id, u.event_name, u.value, extract(epoch from u.occurred_at)::bigint as "timestamp"
     )
     select coalesce(jsonb_agg(to_jsonb(t)), '[]') into v_answer from taken as t;
     return v_answer;
@@ -1643,7 +1685,7 @@ begin
         refused_at = case when error is not null then now() end,
         last_error = left(error, 200),
         leased_until = null
-    where u.id = finish_stripe_usage.usage_id and u.sent_at is null;
+    where u.charge_id = finish_stripe_usage.usage_id and u.sent_at is null;
 end;
 $$;
 comment on function private.finish_stripe_usage(uuid, text) is 'Body of public.finish_stripe_usage.';

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functions.connectors import stripe
 from functions.core import settings
-from functions.core.errors import ConflictError
+from functions.core.errors import ConflictError, UpstreamRefusedError
+from functions.core.observability import logger
 from functions.database import billing
 
 
@@ -14,6 +15,15 @@ def checkout_url(user_id: str, tier: str) -> str:
     A customer is claimed in the database before it is made at Stripe, and every request carries a key derived from
     what was claimed: two clicks, or a repeated request, make one customer and one page.
     """
+    try:
+        return _checkout_url(user_id, tier)
+    except UpstreamRefusedError as error:
+        if error.upstream_code != stripe.MISSING or not _forget_lost_customer(user_id):
+            raise
+    return _checkout_url(user_id, tier)
+
+
+def _checkout_url(user_id: str, tier: str) -> str:
     plan = billing.begin_checkout(user_id, tier)
     app_url = settings.APP_URL.value()
     if plan["kind"] == "change":
@@ -47,3 +57,13 @@ def portal_url(user_id: str) -> str:
     if customer_id is None:
         raise ConflictError("There is nothing to manage yet: you have never bought a plan.", code="no_billing_account")
     return stripe.create_portal(customer_id=customer_id, app_url=settings.APP_URL.value())
+
+
+def _forget_lost_customer(user_id: str) -> bool:
+    """Whether the user's customer was deleted at Stripe without our knowing; if so it is forgotten."""
+    customer_id = billing.account(user_id).get("customer_id")
+    if customer_id is None or not stripe.is_customer_gone(customer_id):
+        return False
+    logger.warning("the customer is gone at stripe; another will be made", extra={"customer_id": customer_id})
+    billing.forget_customer(customer_id)
+    return True

@@ -42,9 +42,9 @@ def list_events(*, only_dead: bool = False) -> list[Row]:
     return list(rpc("list_stripe_events", only_dead=only_dead))
 
 
-def purge_events(max_rows: int) -> int:
-    """Forget events that were done long ago; how many."""
-    return int(rpc("purge_stripe_events", max_rows=max_rows))
+def purge(max_rows: int) -> int:
+    """Forget events, usage and checkouts that were done long ago; how many."""
+    return int(rpc("purge_stripe_records", max_rows=max_rows))
 
 
 def next_ticket() -> int:
@@ -71,8 +71,8 @@ def apply_state(
     return answer
 
 
-def forget_customer(event_id: str, customer_id: str) -> Row:
-    """A customer was deleted at Stripe: `{outcome, user_id}`."""
+def forget_customer(customer_id: str, event_id: str | None = None) -> Row:
+    """A customer was deleted at Stripe, as an event says or a call found out: `{outcome, user_id}`."""
     answer: Row = rpc("forget_stripe_customer", event_id=event_id, customer_id=customer_id)
     return answer
 

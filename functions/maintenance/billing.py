@@ -17,7 +17,7 @@ EVENTS = 50
 READINGS = 100
 USAGE = 200
 GRACE_PERIODS = 500
-FORGOTTEN_EVENTS = 5000
+FORGOTTEN_RECORDS = 5000
 
 
 def run(deadline: float) -> dict[str, int]:
@@ -27,7 +27,7 @@ def run(deadline: float) -> dict[str, int]:
         "readings": reconcile(deadline),
         "grace_periods_ended": billing.expire_grace_periods(GRACE_PERIODS),
         "usage_reported": report_usage(deadline),
-        "events_forgotten": billing.purge_events(FORGOTTEN_EVENTS),
+        "records_forgotten": billing.purge(FORGOTTEN_RECORDS),
     }
 
 

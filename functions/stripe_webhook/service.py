@@ -104,7 +104,7 @@ def _apply(event: Event, ticket: int, *, is_done: bool) -> str:
         if not stripe.is_customer_gone(event.object_id, deadline_seconds=READ_DEADLINE_SECONDS, retries=0):
             billing.close_event(event.id, event.type, event.object_id, "unchanged")
             return "unchanged"
-        return str(billing.forget_customer(event.id, event.object_id)["outcome"])
+        return str(billing.forget_customer(event.object_id, None if is_done else event.id)["outcome"])
     checkout = None
     subscription_id: str | None = event.object_id
     if event.kind == "checkout":

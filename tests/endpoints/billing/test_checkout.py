@@ -171,6 +171,18 @@ def test_only_for_the_signed_in(world: World) -> None:
             assert handler(request("POST", path, {"tier": "basic"}, token), None)["statusCode"] == 401
 
 
+def test_a_customer_that_was_lost_at_stripe_is_replaced(world: World) -> None:
+    """Deleted there, and the event never arrived: the next click heals it."""
+    user = world.user()
+    world.call(user, "/billing/checkout", tier="basic")
+    lost = world.row(user)["stripe_customer_id"]
+    world.api("DELETE", f"/v1/customers/{lost}")
+    with world.database.as_superuser() as connection:
+        connection.execute("update private.stripe_checkout set created_at = created_at - interval '1 day'")
+    assert world.call(user, "/billing/checkout", tier="basic")[0] == 200
+    assert world.row(user)["stripe_customer_id"] not in (None, lost)
+
+
 def test_stripe_down(world: World) -> None:
     user = world.user()
     world.fault(path="/v1/customers", times=None, status=503)
