@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra.local.data_api import errors
 from infra.local.data_api.plan import Plan, plan_request
 from infra.local.data_api.query import parse_pairs, split_operands, whole_shape
 from infra.local.data_api.request import RawRequest, Request, understand
@@ -43,6 +44,12 @@ class RecipeBook:
 
     def find(self, raw: RawRequest) -> tuple[Recipe, list[str]]:
         """The recipe for a request and the operands to fill in; raise ApiError where the request is wrong."""
+        try:
+            return self._find(raw)
+        except RecursionError:
+            raise errors.bad_query("The query string is nested too deeply", "nothing sensible needs that") from None
+
+    def _find(self, raw: RawRequest) -> tuple[Recipe, list[str]]:
         pairs = parse_pairs(raw.query_string)
         if raw.method not in ("GET", "HEAD") or raw.path == "/" or raw.path.startswith("/rpc/"):
             return self._work_out(understand(raw, whole_shape(pairs), self._loaded.config, self._timezones)), []

@@ -108,6 +108,9 @@ def _encoded(value: str | bytes, *, is_binary: bool = False) -> bytes:
 
 
 def quote(identifier: str) -> str:
+    """A name in double quotes, up to a NUL; SQL has no empty names."""
+    if not identifier or identifier[0] == "\0":
+        raise errors.bad_query("failed to parse a name", "unexpected empty name expecting field name")
     return '"' + identifier.split("\0", 1)[0].replace('"', '""') + '"'
 
 
