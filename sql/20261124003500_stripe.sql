@@ -123,7 +123,7 @@ insert into private.setting (key, value, comment) values
 ('billing.grace_period', '"7 days"', 'How long a plan stays after a renewal was refused.'),
 ('billing.trial_notice', '"3 days"', 'How long before its end a trial''s user is told.'),
 ('billing.checkout_reuse', '"30 minutes"', 'How long a second click gets the same checkout page.'),
-('billing.event_retry_after', '"5 minutes"', 'When maintenance takes up a failed event; the wait grows with each attempt, up to twelvefold.'),
+('billing.event_retry_after', '"5 minutes"', 'When maintenance takes up a failed event; the wait grows with the attempts, to twelvefold.'),
 ('billing.event_attempts', '60', 'After how many attempts an event is dead: listed, and left to an operator.'),
 ('billing.event_lifetime', '"35 days"', 'How long what is done is remembered; Stripe keeps events for 30 days.'),
 ('billing.usage_lease', '"2 minutes"', 'How long a worker has for the usage that it took.'),
