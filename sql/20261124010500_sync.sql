@@ -8,7 +8,8 @@
 -- Everybody locks in one order: subscription, connection, account, run, budget.
 
 insert into private.setting (key, value, comment) values
-('sync.lease', '"45 seconds"', 'How long a worker has a run without a sign of life; longer than one page may take.'),
+('sync.lease', '"20 seconds"', 'How long a worker has a run without a sign of life; longer than one page may take.'),
+('sync.full_every', '"7 days"', 'Where reading costs money (`incremental` below) scheduled runs read what is new, and all this often.'),
 ('sync.resend_after', '"2 minutes"', 'When the dispatcher sends a queued run again that nobody has taken up.'),
 ('sync.max_failures', '8', 'Failures in a row, without a page in between, after which a run ends.'),
 ('sync.first_backoff', '"15 seconds"', 'Wait after the first failure of a run; doubles each time.'),
@@ -37,7 +38,7 @@ insert into private.setting (key, value, comment) values
 ('budget.youtube', '{"limit": 10000, "window": "day", "time_zone": "America/Los_Angeles", "page": 2, "profile": 1}',
 'Units of the YouTube Data API.'),
 -- https://docs.x.com/x-api/getting-started/pricing: 0.005 USD a post; 3 million posts a month at most.
-('budget.twitter', '{"limit": 100000, "window": "day", "time_zone": "UTC", "page": 100, "profile": 2}',
+('budget.twitter', '{"limit": 100000, "window": "day", "time_zone": "UTC", "page": 100, "profile": 2, "incremental": true}',
 'Posts read from X; 100,000 are 500 USD.'),
 -- https://developers.tiktok.com/doc/tiktok-api-v2-rate-limit: 600 requests a minute for each endpoint and client key.
 ('budget.tiktok', '{"limit": 600, "window": "minute", "time_zone": "UTC", "page": 1, "profile": 1}',
@@ -96,6 +97,8 @@ create table private.sync_job (
     lease_until timestamptz,
     failures integer not null default 0,
     resend_at timestamptz not null,
+    look_again_at timestamptz,
+    is_incremental boolean not null default false,
     is_first_sync boolean not null default false
 );
 comment on table private.sync_job is 'The machinery of a run that has not ended.';
@@ -103,6 +106,8 @@ comment on column private.sync_job.cursor is 'Where the next page starts; null f
 comment on column private.sync_job.page_number is 'Number of the next page; a page that was stored already is not stored again.';
 comment on column private.sync_job.lease_token is 'The worker that holds this may write.';
 comment on column private.sync_job.resend_at is 'When the dispatcher sends the run to the queue again, unless a worker holds it. What a process that died failed to send is sent then.';
+comment on column private.sync_job.look_again_at is 'A message that found the run busy comes back then; one at a time is enough.';
+comment on column private.sync_job.is_incremental is 'Reads what is new only, so it says nothing about what is gone and does not count as a complete run.';
 create index sync_job_resend_idx on private.sync_job (resend_at);
 revoke all on table private.sync_job from public, anon, authenticated, service_role;
 
@@ -301,9 +306,19 @@ begin
     end if;
     insert into public.sync_run (id, user_id, social_account_id, trigger, total_estimate)
     values (v_run_id, account.user_id, account.id, open_run.trigger, account.post_count);
-    insert into private.sync_job (run_id, resend_at, is_first_sync)
+    insert into private.sync_job (run_id, resend_at, is_first_sync, is_incremental)
     values (
-        v_run_id, clock_timestamp() + private.setting_interval('sync.resend_after'), account.last_synced_at is null
+        v_run_id,
+        clock_timestamp() + private.setting_interval('sync.resend_after'),
+        account.last_synced_at is null,
+        -- Whoever asks for a sync gets all of it.
+        open_run.trigger = 'scheduled'
+        and account.last_full_sync_at > clock_timestamp() - private.setting_interval('sync.full_every')
+        and exists (
+            select 1 from private.setting as s
+            join public.platform as p on s.key = 'budget.' || p.slug
+            where p.id = account.platform_id and (s.value ->> 'incremental')::boolean
+        )
     );
     return jsonb_build_object('run_id', v_run_id, 'created', true, 'quota', v_quota);
 end;
@@ -458,7 +473,6 @@ begin
     update public.social_account as a set
         last_sync_status = v_run.status,
         last_synced_at = case when v_run.pages_done > 0 then v_run.finished_at else a.last_synced_at end,
-        last_full_sync_at = case when v_run.status = 'succeeded' then v_run.finished_at else a.last_full_sync_at end,
         sync_failures = case when end_run.status = 'failed' then a.sync_failures + 1 else 0 end,
         next_sync_at = case
             when a.next_sync_at is null then null -- not to be synced by itself at all
@@ -557,11 +571,10 @@ begin
     select j.* into v_job from private.sync_job as j where j.run_id = v_run.id for update;
     if v_job.lease_until > v_now then
         -- A living worker has it, or one that died a moment ago. One message is enough to look again after the lease.
-        if v_job.resend_at > v_now then
+        if v_job.look_again_at > v_now then
             return '{"status": "busy"}'::jsonb;
         end if;
-        update private.sync_job as j set resend_at = v_job.lease_until + private.setting_interval('sync.resend_after')
-        where j.run_id = v_run.id;
+        update private.sync_job as j set look_again_at = v_job.lease_until where j.run_id = v_run.id;
         return jsonb_build_object(
             'status', 'busy', 'look_again_in', ceil(extract(epoch from v_job.lease_until - v_now))::integer
         );
@@ -609,7 +622,14 @@ begin
             'platform_account_id', v_account.platform_account_id,
             'account_name', v_account.account_name,
             'username', v_account.handle,
-            'sync_hint', v_account.meta
+            'sync_hint', v_account.meta || case when v_job.is_incremental then jsonb_build_object(
+                'newest_id', (
+                    select i.platform_content_id from public.content_item as i
+                    where i.social_account_id = v_account.id
+                    order by i.published_at desc nulls last
+                    limit 1
+                )
+            ) else '{}' end
         )
     );
 end;
@@ -1003,13 +1023,15 @@ begin
     perform private.platform_answered(v_platform_id);
 
     if apply_content_page.is_last then
-        if v_run.error_code is null then
+        if v_run.error_code is null and not v_job.is_incremental then
             perform private.judge_missing(v_account_id, v_run);
         end if;
         perform private.end_run(
             v_run.id, case when v_run.error_code is null then 'succeeded' else 'partial' end, v_run.error_code,
             case when v_run.error_code is not null then 'The platform did not let us read everything.' end
         );
+        update public.social_account as a set last_full_sync_at = a.last_synced_at
+        where a.id = v_account_id and v_run.error_code is null and not v_job.is_incremental;
         return '{"status": "done"}'::jsonb;
     end if;
 

@@ -112,7 +112,8 @@ class AccountRecord:
     post_count: int | None = None
     access_token: str | None = field(default=None, repr=False)
     sync_hint: Mapping[str, str] = field(default_factory=dict)
-    """What the pages need to know (YouTube: the uploads playlist); handed to `fetch_page` with the account."""
+    """What the pages need to know (YouTube: the uploads playlist); handed to `fetch_page` with the account. An
+    incremental run adds `newest_id`, the newest item that is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from functions.sync import tokens
 
 Row = dict[str, Any]
 
-PAGE_SECONDS = 30.0  # for all calls of one page; shorter than the lease (sync.lease)
+PAGE_SECONDS = 18.0  # for all calls of one page; shorter than the lease (sync.lease)
 STORE_SECONDS = 5.0  # what storing a page and handing over may take
 ANALYSES_AT_ONCE = 20
 LEAST_SECONDS = 15.0  # with less than this left no page is begun
@@ -97,7 +97,9 @@ def _pages(run_id: str, claimed: Row, available: Time) -> Row:
     while True:
         with http.deadline(min(PAGE_SECONDS, available.left() - STORE_SECONDS)):
             fresh = spec.fetch_account(api, account) if page_number == 0 else None
-            account = fresh or account
+            account = (
+                dataclasses.replace(fresh, sync_hint={**account.sync_hint, **fresh.sync_hint}) if fresh else account
+            )
             page = spec.fetch_page(api, account, cursor)
         answer = sync.apply_page(
             run_id,
@@ -176,7 +178,7 @@ def _account(stored: Row) -> AccountRecord:
         platform_account_id=stored["platform_account_id"],
         account_name=stored["account_name"],
         username=stored["username"],
-        sync_hint=stored["sync_hint"] or {},
+        sync_hint={name: value for name, value in stored["sync_hint"].items() if value is not None},
     )
 
 

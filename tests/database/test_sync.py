@@ -204,10 +204,38 @@ def test_one_message_looks_again_for_a_busy_run(database: Database, owner: Conne
     user = database.create_user()
     run_id = start(database, user, factories.account(owner, user, "facebook"))["run_id"]
     claim(database, run_id)
-    owner.execute("update private.sync_job set resend_at = now() where run_id = %s", [run_id])
     answers = [claim(database, run_id) for _ in range(5)]
     assert sum("look_again_in" in answer for answer in answers) == 1
-    assert 0 < answers[0]["look_again_in"] <= 45
+    assert 0 < answers[0]["look_again_in"] <= 20
+    owner.execute("update private.sync_job set look_again_at = now() where run_id = %s", [run_id])
+    assert "look_again_in" in claim(database, run_id)
+
+
+def test_where_reading_costs_money_scheduled_runs_read_what_is_new(database: Database, owner: Connection) -> None:
+    user = database.create_user()
+    account_id = factories.account(owner, user, "twitter")
+    posts = [item(number, published_at=f"2026-01-0{number}T00:00:00Z") for number in (1, 2, 3)]
+    whole_run(database, user, account_id, posts)
+    stamp = value(owner, "select last_full_sync_at from social_account where id = %s", account_id)
+    owner.execute("update social_account set next_sync_at = now() where id = %s", [account_id])
+    (run_id,) = dispatch(database)
+    claimed = claim(database, run_id)
+    assert claimed["account"]["sync_hint"]["newest_id"] == "v3"
+    assert apply(database, run_id, claimed["lease"], 0, [item(4)]) == {"status": "done"}
+    rows = owner.execute("select missing_count from content_item where social_account_id = %s", [account_id]).fetchall()
+    assert [row["missing_count"] for row in rows] == [0, 0, 0, 0]
+    assert value(owner, "select last_full_sync_at from social_account where id = %s", account_id) == stamp
+    # Its owner's own wish, and a week later, mean everything.
+    run_id = start(database, user, account_id)["run_id"]
+    claimed = claim(database, run_id)
+    assert "newest_id" not in claimed["account"]["sync_hint"]
+    apply(database, run_id, claimed["lease"], 0, posts)
+    owner.execute(
+        "update social_account set next_sync_at = now(), last_full_sync_at = now() - interval '8 days' where id = %s",
+        [account_id],
+    )
+    (run_id,) = dispatch(database)
+    assert "newest_id" not in claim(database, run_id)["account"]["sync_hint"]
 
 
 def test_an_unchanged_page_writes_no_item(database: Database, owner: Connection) -> None:

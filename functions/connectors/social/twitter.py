@@ -140,7 +140,7 @@ def fetch_account(api: Api, account: AccountRecord) -> AccountRecord | None:
 
 
 def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
-    """A hundred posts, newest first; the 3,200 newest can be had."""
+    """A hundred posts, newest first; the 3,200 newest can be had. Incremental runs ask for newer ones than stored."""
     try:
         body = api.call(_timeline(account, cursor, "tweet"))
     except UpstreamRefusedError as error:
@@ -187,6 +187,8 @@ def _timeline(account: AccountRecord, cursor: str | None, naming: str) -> Reques
     }
     if cursor:
         params["pagination_token"] = cursor
+    if newest := account.sync_hint.get("newest_id"):
+        params["since_id"] = newest
     return Request("GET", f"{API}/users/{account.platform_account_id}/tweets", params)
 
 
