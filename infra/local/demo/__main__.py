@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from infra.local.demo import analysis
+from infra.local.demo import analysis, submission
 from infra.local.demo.creator import Creator, JourneyError
 from infra.local.demo.journey import Journey
 from infra.local.problems import StackError
@@ -32,6 +32,7 @@ def main() -> None:
             journey.edit(items[0])
             journey.search(items[1])
             analysis.analyse(journey, items[1])
+            submission.submit(journey, items[1], running.env)
             journey.upgrade(journey.run_out_of_analyses(channel))
             journey.quota()
     finally:
