@@ -73,13 +73,14 @@ comment on column private.stripe_subscription.checked_at is 'When maintenance la
 comment on column private.stripe_subscription.projected_start is
     'The start of the period that the user''s cycle was last set to; null if another subscription sets it.';
 create index stripe_subscription_user_id_idx on private.stripe_subscription (user_id);
+create index stripe_subscription_customer_idx on private.stripe_subscription ((reading ->> 'customer'));
 create index stripe_subscription_checked_at_idx on private.stripe_subscription (checked_at);
 revoke all on table private.stripe_subscription from public, anon, authenticated, service_role;
 
 create table private.stripe_checkout (
     id uuid primary key default gen_random_uuid(),
     user_id uuid not null references public.users (id) on delete cascade,
-    price_id text not null,
+    price_id text,
     session_id text unique,
     url text,
     status text not null default 'open',
@@ -90,6 +91,7 @@ create table private.stripe_checkout (
     created_at timestamptz not null default now()
 );
 comment on table private.stripe_checkout is 'Checkout pages that were opened. The id is the Idempotency-Key of the session''s creation.';
+comment on column private.stripe_checkout.price_id is 'The plan''s price; null for a session that was not opened here.';
 create index stripe_checkout_user_id_idx on private.stripe_checkout (user_id, created_at desc);
 create index stripe_checkout_subscription_id_idx on private.stripe_checkout (subscription_id);
 create index stripe_checkout_unsettled_idx on private.stripe_checkout (checked_at)
@@ -696,6 +698,22 @@ begin
         v_tier_id := v_old.tier_id;
     end if;
 
+    -- Paid twice, from two pages or by hand: the user has the better one, and an operator gives the other's money back.
+    if (
+        select count(*) > 1 from private.stripe_subscription as r
+        where r.user_id = v_old.user_id and private.stripe_rank(private.stripe_state(r.reading)) <= 2
+    ) then
+        v_alerts := v_alerts || 'several_subscriptions'::text;
+        perform private.alert_billing(
+            v_old.user_id, 'billing.several_subscriptions',
+            (
+                select jsonb_build_object('stripe_subscription_ids', jsonb_agg(r.id order by r.id))
+                from private.stripe_subscription as r
+                where r.user_id = v_old.user_id and private.stripe_rank(private.stripe_state(r.reading)) <= 2
+            )
+        );
+    end if;
+
     -- The cycle follows Stripe's period, once: a cycle that has since rolled by itself is ahead of Stripe, not behind.
     if v_start is not null and v_end is not null and v_state not in ('pending', 'incomplete', 'incomplete_expired') then
         if v_projected_start is distinct from v_start or v_old.cycle_start_date = v_start then
@@ -914,6 +932,9 @@ begin
 
     v_user_id := private.stripe_owner(v_customer, subscription ->> 'id', v_named);
     if v_user_id is null then
+        select c.user_id into v_user_id from private.stripe_checkout as c where c.session_id = checkout ->> 'id';
+    end if;
+    if v_user_id is null then
         v_outcome := case when v_named is null then 'not_ours' else 'refused' end;
     else
         perform 1 from public.subscription as s where s.user_id = v_user_id for update;
@@ -926,9 +947,9 @@ begin
         end if;
         if checkout is not null then
             insert into private.stripe_checkout as c (
-                user_id, price_id, session_id, status, payment_status, subscription_id, ticket
+                user_id, session_id, status, payment_status, subscription_id, ticket
             ) values (
-                v_user_id, '', checkout ->> 'id', coalesce(checkout ->> 'status', 'open'), checkout ->> 'payment_status',
+                v_user_id, checkout ->> 'id', coalesce(checkout ->> 'status', 'open'), checkout ->> 'payment_status',
                 checkout ->> 'subscription', apply_stripe_state.ticket
             )
             on conflict (session_id) do update set
@@ -1250,7 +1271,7 @@ begin
     with closed as (
         update private.stripe_checkout as c set status = 'superseded', url = null
         where c.user_id = begin_checkout.user_id and c.status = 'open' and (
-            c.price_id <> v_tier.stripe_price_id
+            c.price_id is distinct from v_tier.stripe_price_id
             or c.created_at < now() - private.setting_interval('billing.checkout_reuse')
         )
         returning c.session_id
@@ -1340,15 +1361,17 @@ revoke execute on function public.record_stripe_customer(uuid, uuid, text) from 
 grant execute on function public.record_stripe_customer(uuid, uuid, text) to service_role;
 
 create function private.record_checkout(attempt uuid, session_id text, url text)
-returns text
+returns boolean
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-    update private.stripe_checkout as c set session_id = record_checkout.session_id, url = record_checkout.url
+    update private.stripe_checkout as c set
+        session_id = record_checkout.session_id,
+        url = case when c.status = 'open' then record_checkout.url end
     where c.id = record_checkout.attempt and c.session_id is null;
-    return record_checkout.url;
+    return exists (select 1 from private.stripe_checkout as c where c.id = record_checkout.attempt and c.status = 'open');
 end;
 $$;
 comment on function private.record_checkout(uuid, text, text) is 'Body of public.record_checkout.';
@@ -1356,7 +1379,7 @@ revoke execute on function private.record_checkout(uuid, text, text) from public
 grant execute on function private.record_checkout(uuid, text, text) to service_role;
 
 create function public.record_checkout(attempt uuid, session_id text, url text)
-returns text
+returns boolean
 language plpgsql
 set search_path = ''
 as $$
@@ -1364,7 +1387,8 @@ begin
     return private.record_checkout(attempt, session_id, url);
 end;
 $$;
-comment on function public.record_checkout(uuid, text, text) is 'Remembers the page that was opened for an attempt; its address.';
+comment on function public.record_checkout(uuid, text, text) is
+    'Remembers the page that was opened for an attempt. False if another click has replaced the attempt meanwhile: the page must be closed.';
 revoke execute on function public.record_checkout(uuid, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.record_checkout(uuid, text, text) to service_role;
 

@@ -47,7 +47,10 @@ def _checkout_url(user_id: str, tier: str) -> str:
     )
     if not session["url"]:
         raise ConflictError("This checkout is over; please start again.", code="checkout_is_over")
-    billing.record_checkout(plan["attempt"], session["id"], session["url"])
+    if not billing.record_checkout(plan["attempt"], session["id"], session["url"]):
+        # Another plan was chosen while this page was made; two open pages could both be paid.
+        stripe.expire_checkout(session["id"])
+        raise ConflictError("Another plan was chosen meanwhile.", code="checkout_superseded")
     return str(session["url"])
 
 

@@ -291,7 +291,8 @@ def checkout(found: Mapping[str, Any]) -> Object:
     return {
         "id": found.get("id"),
         "customer": object_id(found.get("customer")),
-        "user_id": found.get("client_reference_id") or metadata.get("user_id"),
+        # Not client_reference_id: whoever opens a payment link may write what they like into that one.
+        "user_id": metadata.get("user_id"),
         "livemode": found.get("livemode") is True,
         "status": found.get("status"),
         "payment_status": found.get("payment_status"),

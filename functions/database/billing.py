@@ -106,9 +106,9 @@ def record_customer(user_id: str, claim: str, customer_id: str) -> str:
     return str(rpc("record_stripe_customer", user_id=user_id, claim=claim, customer_id=customer_id))
 
 
-def record_checkout(attempt: str, session_id: str, url: str) -> None:
-    """Remember the page that was opened for an attempt."""
-    rpc("record_checkout", attempt=attempt, session_id=session_id, url=url)
+def record_checkout(attempt: str, session_id: str, url: str) -> bool:
+    """Remember the page that was opened for an attempt. False if another click has replaced the attempt meanwhile."""
+    return bool(rpc("record_checkout", attempt=attempt, session_id=session_id, url=url))
 
 
 def claim_usage(max_rows: int) -> list[Row]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
 from functions.billing import service
+from functions.connectors import stripe
 from tests.endpoints.billing.conftest import Row, World, request
 
 
@@ -72,6 +74,23 @@ def test_choosing_another_plan_closes_the_first_page(world: World) -> None:
     assert first != second
     states = {session["url"]: session["status"] for session in world.stripe.books.all("checkout.session")}
     assert states == {None: "expired", second: "open"}
+
+
+def test_a_page_that_another_click_has_overtaken_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Premium is chosen between the moment the page for basic is made and the moment it is recorded."""
+    user = world.user()
+    make = stripe.create_checkout
+
+    def make_slowly(**fields: Any) -> Row:
+        monkeypatch.setattr(stripe, "create_checkout", make)
+        session: Row = make(**fields)
+        service.checkout_url(str(user), "premium")
+        return session
+
+    monkeypatch.setattr(stripe, "create_checkout", make_slowly)
+    status, body = world.call(user, "/billing/checkout", tier="basic")
+    assert (status, body["code"]) == (409, "checkout_superseded")
+    assert sorted(one["status"] for one in world.stripe.books.all("checkout.session")) == ["expired", "open"]
 
 
 def test_an_old_page_is_replaced(world: World) -> None:

@@ -312,6 +312,17 @@ def test_the_subscription_that_gives_most_counts(world: World) -> None:
     assert (row["tier"], row["stripe_subscription_id"]) == ("premium", second)
 
 
+def test_paying_twice_is_told(world: World) -> None:
+    user = world.user(subscribed="basic")
+    world.subscribe(user, "premium")
+    for _ in range(2):
+        for event in world.events("customer.subscription.created"):
+            world.deliver({**event, "id": f"{event['id']}_{_}"})
+    assert world.row(user)["tier"] in ("basic", "premium")
+    [entry] = world.audit(user, "billing.several_subscriptions")
+    assert len(entry["new_values"]["stripe_subscription_ids"]) == 2
+
+
 def test_a_deleted_customer_is_forgotten_and_its_subscription_ended(world: World) -> None:
     user = world.user(subscribed="premium")
     world.deliver_all()
