@@ -229,7 +229,8 @@ join public.ai_provider as p on p.slug = m.provider
 left join public.subscription_tier as t on t.slug = m.tier;
 
 insert into private.setting (key, value, comment) values
-('analysis.lease', '"60 seconds"', 'How long a running analysis is believed to be alive; then its key or its item may start over.'),
+('analysis.lease', '"30 seconds"', 'How long a requested analysis is believed to be alive; then its key or its item may start over.'),
+('analysis.queued_lease', '"60 seconds"', 'The same for an automatic one.'),
 ('analysis.queue_lease', '"15 minutes"', 'Age at which a queued automatic analysis is sent to the queue again.'),
 ('analysis.run_ttl', '"30 days"', 'How long the answer to an idempotency key is kept.'),
 ('analysis.auto_batch', '5', 'Automatic analyses that one user gets in one go, newest items first.'),
@@ -284,6 +285,26 @@ create index analysis_run_provider_id_idx on private.analysis_run (provider_id);
 create index analysis_run_model_id_idx on private.analysis_run (model_id);
 create index analysis_run_created_at_idx on private.analysis_run (created_at);
 revoke all on table private.analysis_run from public, anon, authenticated, service_role;
+
+create function private.is_alive(run private.analysis_run)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    return run.status = 'running'
+        and run.started_at > clock_timestamp()
+        - private.setting_interval(case run.origin when 'automatic' then 'analysis.queued_lease' else 'analysis.lease' end)
+        -- Whose charge was reaped is taken for dead, too. If it is not, `attempt` keeps it from finishing.
+        and exists (
+            select 1 from public.quota_usage_history as h
+            where h.user_id = run.user_id and h.idempotency_key = 'analysis:' || run.id and h.released_at is null
+        );
+end;
+$$;
+comment on function private.is_alive(private.analysis_run) is 'Whether somebody is believed to be working on a run.';
+revoke execute on function private.is_alive(private.analysis_run) from public, anon, authenticated, service_role;
 
 create function private.content_texts(item public.content_item)
 returns jsonb
@@ -565,7 +586,6 @@ declare
     v_request jsonb := jsonb_strip_nulls(
         jsonb_build_object('provider', begin_analysis.provider, 'model', begin_analysis.model, 'force', nullif(begin_analysis.force, false))
     );
-    v_alive_since timestamptz := clock_timestamp() - private.setting_interval('analysis.lease');
 begin
     perform 1 from public.subscription as s where s.user_id = begin_analysis.user_id for update;
     if private.content_owner(begin_analysis.content_item_id) is distinct from begin_analysis.user_id then
@@ -594,7 +614,7 @@ begin
     select r.* into v_open from private.analysis_run as r
     where r.content_item_id = begin_analysis.content_item_id and r.status in ('queued', 'running') for update;
     if found then
-        if v_open.status = 'running' and v_open.started_at > v_alive_since then
+        if private.is_alive(v_open) then
             return jsonb_build_object('state', 'running', 'run_id', v_open.id);
         end if;
         if v_open.id is distinct from v_run.id then
@@ -673,7 +693,7 @@ begin
     if not found or v_run.status in ('succeeded', 'failed') then
         return jsonb_build_object('state', 'over');
     end if;
-    if v_run.status = 'running' and v_run.started_at > clock_timestamp() - private.setting_interval('analysis.lease') then
+    if private.is_alive(v_run) then
         return jsonb_build_object('state', 'running', 'run_id', v_run.id);
     end if;
     -- Wishes may have changed while the message waited.
@@ -798,6 +818,18 @@ begin
     ) then
         perform private.auto_apply(v_new.id);
     end if;
+    if v_run.origin = 'automatic' then
+        insert into public.notification (user_id, type, title, message, related_entity_type, related_entity_id, metadata, dedupe_key)
+        select
+            v_run.user_id,
+            (case when s.is_applied then 'suggestion_applied' else 'suggestion_ready' end)::public.notification_type_enum,
+            case when s.is_applied then 'A suggestion was applied' else 'A suggestion is ready' end,
+            format('%s', coalesce(nullif(s.content_snapshot ->> 'title', ''), 'Untitled')),
+            'content_item', s.content_item_id, jsonb_build_object('suggestion_id', s.id), 'suggestion:' || s.id
+        from public.ai_suggestion as s
+        where s.id = v_new.id
+        on conflict do nothing;
+    end if;
     return private.suggestion_answer('stored', v_new.id);
 end;
 $$;
@@ -890,7 +922,6 @@ declare
     v_run_id uuid;
     v_batch integer := private.setting_int('analysis.auto_batch');
     v_tries integer := private.setting_int('analysis.auto_tries');
-    v_alive_since timestamptz := clock_timestamp() - private.setting_interval('analysis.lease');
     v_sent_since timestamptz := clock_timestamp() - private.setting_interval('analysis.queue_lease');
 begin
     if most is null or most not between 1 and 1000 then
@@ -899,7 +930,7 @@ begin
     -- Requests whose function died: nobody may come back with their key, so their charge is not left to the reaper.
     for v_run_id in
         select r.id from private.analysis_run as r
-        where r.status = 'running' and r.origin = 'request' and r.started_at < v_alive_since
+        where r.status = 'running' and r.origin = 'request' and not private.is_alive(r)
             and (plan_analyses.user_id is null or r.user_id = plan_analyses.user_id)
         order by r.user_id, r.id
         limit most
@@ -963,7 +994,10 @@ begin
             and (plan_analyses.user_id is null or r.user_id = plan_analyses.user_id)
             and (
                 (r.status = 'queued' and (r.queued_at is null or r.queued_at < v_sent_since))
-                or (r.status = 'running' and r.started_at < v_alive_since and r.queued_at < v_alive_since)
+                or (
+                    r.status = 'running' and not private.is_alive(r)
+                    and r.queued_at < clock_timestamp() - private.setting_interval('analysis.queued_lease')
+                )
             )
         order by r.created_at
         limit most

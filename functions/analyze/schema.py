@@ -16,20 +16,27 @@ Sentiment = Literal["positive", "neutral", "negative"]
 
 
 class Answer(BaseModel):
-    """What an analyser proposes. Extra keys are dropped; a wrong type is an error, never converted."""
+    """What an analyser proposes. Extra keys are dropped; a wrong type is an error, never converted.
+
+    Titles and a description there must be; what else a small model leaves out is empty.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     suggested_titles: list[str] = Field(description="3 to 5 titles, best first, no URLs, no hashtags")
     suggested_description: str = Field(description="A complete description to publish, no URLs, no @handles")
-    suggested_tags: list[str] = Field(description="5 to 15 search tags without '#'")
-    suggested_category: str | None = Field(description="The platform's category that fits best, '' if unsure")
-    trending_keywords: list[str] = Field(description="Those of `trends` that really fit this item, may be empty")
-    trending_hashtags: list[str] = Field(description="Up to 10 hashtags that fit this item")
-    related_topics: list[str] = Field(description="3 to 8 topics for follow-up content")
-    target_audience: list[str] = Field(description="1 to 5 groups of people that this item is for")
-    sentiment: Sentiment | None = Field(description="How the item itself sounds")
-    confidence_score: float | None = Field(description="How sure you are that this helps, 0 to 1")
+    suggested_tags: list[str] = Field(default=[], description="5 to 15 search tags without '#'")
+    suggested_category: str | None = Field(
+        default=None, description="The platform's category that fits best, '' if unsure"
+    )
+    trending_keywords: list[str] = Field(
+        default=[], description="Those of `trends` that really fit this item, may be empty"
+    )
+    trending_hashtags: list[str] = Field(default=[], description="Up to 10 hashtags that fit this item")
+    related_topics: list[str] = Field(default=[], description="3 to 8 topics for follow-up content")
+    target_audience: list[str] = Field(default=[], description="1 to 5 groups of people that this item is for")
+    sentiment: Sentiment | None = Field(default=None, description="How the item itself sounds")
+    confidence_score: float | None = Field(default=None, description="How sure you are that this helps, 0 to 1")
 
 
 class Suggestion(Answer):

@@ -201,6 +201,8 @@ def test_suggestions_are_applied_for_those_who_want_that(studio: Studio, sent: l
     sources = studio.rows("select distinct change_source from content_revision where content_item_id = %s", item)
     assert sources == [{"change_source": "ai_suggestion"}]
     assert analysis.plan_analyses(100) == []  # applying is no reason to analyse again
+    notices = studio.rows("select type, message, metadata from notification where user_id = %s", creator)
+    assert [(one["type"], one["message"]) for one in notices] == [("suggestion_applied", "Day 01 of the bread diary")]
 
 
 def test_links_are_never_applied_away(studio: Studio, sent: list[str]) -> None:
@@ -233,6 +235,33 @@ def test_an_item_edited_during_its_analysis_is_left_alone(
     (suggestion,) = studio.suggestions(item)
     assert not suggestion["is_applied"]
     assert studio.used(creator) == 1
+
+
+def test_an_operators_feed_adds_trends(studio: Studio, sent: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"keyword": "air fryer", "platform": "youtube", "score": 80, "language": "en"},
+        {"keyword": 7, "score": "high"},
+        "nonsense",
+    ]
+    monkeypatch.setenv("TREND_FEED_URL", "https://api.openai.com/trends.json")
+    account = studio.account(studio.creator())
+    other = studio.account(studio.creator())
+    for title, days in (("Old one", 12), ("New thing", 1), ("New thing", 2), ("New thing", 3)):
+        for one in (account, other):
+            item = studio.item(studio.creator(), title, account=one)
+            studio.execute(
+                "update content_item set published_at = now() - make_interval(days => %s) where id = %s", days, item
+            )
+    studio.fault("openai", path="/trends.json", body={"trends": rows}, times=1)
+    studio.execute("delete from trending_keyword where true")
+    assert dispatch({}, None)["trends"] >= 2
+    found = studio.rows("select keyword, trending_score from trending_keyword where source = 'feed'")
+    assert [(row["keyword"], row["trending_score"]) for row in found] == [("air fryer", 80)]
+    # A feed that fails keeps its old ones.
+    studio.execute("delete from trending_keyword where source = 'own_content'")
+    studio.fault("openai", path="/trends.json", status=500, times=None)
+    dispatch({}, None)
+    assert len(studio.rows("select id from trending_keyword where source = 'feed'")) == 1
 
 
 def test_a_message_that_makes_no_sense_is_let_go() -> None:

@@ -37,7 +37,18 @@ class OpenAI(AIProvider):
     hosts = (HOST,)
 
     def routes(self) -> Sequence[Route]:
-        return (Route("POST", HOST, "/v1/responses", self._responses),)
+        return (
+            Route("POST", HOST, "/v1/responses", self._responses),
+            Route("POST", HOST, "/v1/chat/completions", self._chat),
+            Route("GET", HOST, "/v1/models", lambda _: models("gpt-5.4-mini")),
+        )
+
+    def _chat(self, request: Request) -> Response:
+        """The older shape, which compatible servers copy; without a key too, as those take it."""
+        body = request.json()
+        texts, schema = chat_question(body)
+        answer = self.ask(texts.get("system", ""), texts.get("user", ""), schema)
+        return chat_answer(body, answer, self.calls, int(self.clock.now()))
 
     def failure(self, kind: str) -> Response:
         status, error_type, code, headers = _FAILURES[kind]
@@ -99,42 +110,54 @@ class LocalServer(AIProvider):
     def routes(self) -> Sequence[Route]:
         return (
             Route("POST", LOCAL_HOST, "/v1/chat/completions", self._chat),
-            Route("GET", LOCAL_HOST, "/v1/models", self._models),
+            Route("GET", LOCAL_HOST, "/v1/models", lambda _: models(*LOCAL_MODELS)),
         )
 
     def failure(self, kind: str) -> Response:
         status, error_type, code, headers = _FAILURES[kind]
         return error(status, error_type, code, "Ordered by a test.", headers)
 
-    def _models(self, _: Request) -> Response:
-        return json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in LOCAL_MODELS]})
-
     def _chat(self, request: Request) -> Response:
         body = request.json()
         if body.get("model") not in LOCAL_MODELS:
             raise Refusal(json_response({"error": f"model {body.get('model')!r} not found"}, 404))
-        texts = {message.get("role"): str(message.get("content")) for message in body.get("messages") or []}
-        schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema") or {}
+        texts, schema = chat_question(body)
         answer = self.ask(texts.get("system", ""), texts.get("user", ""), schema)
-        finish = {"length": "length", "blocked": "content_filter"}.get(answer.finish, "stop")
-        refusal = answer.text if answer.finish == "refusal" else None
-        shaped: dict[str, Any] = {
-            "id": f"chatcmpl-{self.calls}",
-            "object": "chat.completion",
-            "created": int(self.clock.now()),
-            "model": body["model"],
-            "choices": [
-                {
-                    "index": 0,
-                    "finish_reason": finish,
-                    "message": {"role": "assistant", "content": None if refusal else answer.text, "refusal": refusal},
-                }
-            ],
-        }
-        if answer.prompt_tokens is not None and answer.completion_tokens is not None:
-            shaped["usage"] = {
-                "prompt_tokens": answer.prompt_tokens,
-                "completion_tokens": answer.completion_tokens,
-                "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+        return chat_answer(body, answer, self.calls, int(self.clock.now()))
+
+
+def models(*names: str) -> Response:
+    """The list of models."""
+    return json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+
+
+def chat_question(body: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The messages of a chat completion by their role, and the schema asked for."""
+    texts = {str(message.get("role")): str(message.get("content")) for message in body.get("messages") or []}
+    return texts, ((body.get("response_format") or {}).get("json_schema") or {}).get("schema") or {}
+
+
+def chat_answer(body: dict[str, Any], answer: Reply, number: int, created: int) -> Response:
+    """A chat completion."""
+    finish = {"length": "length", "blocked": "content_filter"}.get(answer.finish, "stop")
+    refusal = answer.text if answer.finish == "refusal" else None
+    shaped: dict[str, Any] = {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "created": created,
+        "model": body.get("model"),
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": finish,
+                "message": {"role": "assistant", "content": None if refusal else answer.text, "refusal": refusal},
             }
-        return json_response(shaped)
+        ],
+    }
+    if answer.prompt_tokens is not None and answer.completion_tokens is not None:
+        shaped["usage"] = {
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "total_tokens": answer.prompt_tokens + answer.completion_tokens,
+        }
+    return json_response(shaped)
