@@ -10,14 +10,17 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-import jwt
-
-from functions.core import http, settings
+from functions.core import settings
 from functions.core.errors import UnauthenticatedError
 from functions.core.observability import logger
+
+if TYPE_CHECKING:
+    import jwt
+
+# jwt and what it brings (cryptography) are imported where a token is looked at: they are a quarter of a cold start, and
+# a call without a token is refused without them.
 
 ASYMMETRIC_ALGORITHMS = ("ES256", "RS256")
 AUDIENCE = "authenticated"
@@ -51,6 +54,11 @@ class SigningKeys:
             return self._keys.get(kid)
 
     def _fetch(self) -> None:
+        import httpx  # noqa: PLC0415
+        import jwt  # noqa: PLC0415
+
+        from functions.core import http  # noqa: PLC0415
+
         try:
             answer = http.client().get(self._url)
             answer.raise_for_status()
@@ -73,6 +81,8 @@ def _issuer() -> str:
 
 
 def _key_for(token: str) -> tuple[Any, str]:
+    import jwt  # noqa: PLC0415
+
     header = jwt.get_unverified_header(token)
     algorithm = header.get("alg")
     if algorithm == "HS256" and (secret := settings.SUPABASE_JWT_SECRET.value()):
@@ -87,6 +97,8 @@ def _key_for(token: str) -> tuple[Any, str]:
 
 def verify(token: str) -> User:
     """The user of an access token. Raises UnauthenticatedError if signature, expiry, issuer or audience are wrong."""
+    import jwt  # noqa: PLC0415
+
     try:
         key, algorithm = _key_for(token)
         claims = jwt.decode(

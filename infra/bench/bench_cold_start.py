@@ -1,7 +1,7 @@
 """Cold start and warm overhead of every function, as ratios to a bare FastAPI + Mangum handler in the same run.
 
 The artefacts are those of `make package`, built for this machine. A cold start is a fresh interpreter that sees nothing
-but the artefact and what the Lambda runtime brings: from its start to the handler's first answer.
+but the artefact: from its start to the handler's first answer.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ async def root() -> dict[str, str]:
 
 handler = Mangum(app, lifespan="off")
 """
-# Runs in the fresh interpreter: the artefact first, then what the runtime carries, and nothing else of this machine.
+# Runs in the fresh interpreter, which sees the artefact and nothing else of this machine. boto3, which the Lambda
+# runtime carries, is not there: a function that needed it to give its first answer would fail here.
 PROBE = """
 import importlib, json, sys, time
-artefact, runtime, name, event, calls = sys.argv[1:6]
+artefact, name, event, calls = sys.argv[1:5]
 sys.path[:0] = [artefact]
-sys.path.append(runtime)
 module, _, entry = name.rpartition(".")
 handler = getattr(importlib.import_module(module), entry)
 event = json.loads(event)
@@ -106,8 +106,7 @@ def _build_bare(architecture: str) -> Path:
 
 
 def _start(artefact: Path, handler: str, event: dict[str, object], calls: int = 0) -> Callable[[], float]:
-    runtime = str(Path(sys.modules["yaml"].__file__ or "").parents[1])  # where boto3 lies, as in the Lambda runtime
-    arguments = [str(artefact), runtime, handler, json.dumps(event), str(calls)]
+    arguments = [str(artefact), handler, json.dumps(event), str(calls)]
     command = [sys.executable, "-I", "-S", "-B", "-c", PROBE, *arguments]
     environment = {**SETTINGS, "PATH": os.environ["PATH"]}
     for setting in ("SYNC_QUEUE_URL", "ANALYZE_QUEUE_URL", "SEO_QUEUE_URL"):

@@ -20,9 +20,12 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "functions"
 # The Lambda runtime carries these; botocore alone would be larger than all else in a package.
-FROM_RUNTIME = frozenset({"boto3", "botocore", "s3transfer", "jmespath"})
+FROM_RUNTIME = frozenset({"boto3", "botocore", "s3transfer"})
 # Distributions that are needed without being imported by name: ES256 and RS256 tokens are checked by cryptography.
 UNSEEN = {"pyjwt": ("cryptography",)}
+# httpx declares anyio for its asynchronous half, which we do not use, and imports it if it is there: a third of its
+# time to load. Only what FastAPI runs on needs it.
+ONLY_WITH = {"anyio": "starlette"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def _distributions(imported: set[str], machine: str) -> tuple[str, ...]:
             requirement = Requirement(line)
             if requirement.marker is None or requirement.marker.evaluate(environment):
                 waiting.append(normalised(requirement.name))
-    return tuple(sorted(found))
+    return tuple(sorted(name for name in found if ONLY_WITH.get(name, name) in found))
 
 
 def normalised(name: str) -> str:
