@@ -90,4 +90,3 @@ def test_every_item_of_every_due_account_once(stack: Stack, db: Db, sim: Sim, si
     assert charges["used"] == total
     (spent,) = db("select max(used) as used from private.platform_budget")
     assert spent["used"] <= 9000
-    print(f"{total} accounts, {items['items']} items in {time.monotonic() - began:.1f} s")
