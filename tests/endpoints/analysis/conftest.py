@@ -68,6 +68,7 @@ class Studio:
 
     database: Database
     upstream: str
+    control: httpx.Client
 
     def creator(self, tier: str = "free", **user_settings: bool) -> UUID:
         user_id = self.database.create_user()
@@ -107,22 +108,24 @@ class Studio:
 
     def order(self, provider: str, kind: str, times: int = 1, text: str = "") -> None:
         name = PROVIDERS[provider][0]
-        answer = httpx.post(f"{self.upstream}/_sim/{name}/orders", json={"kind": kind, "times": times, "text": text})
+        answer = self.control.post(
+            f"{self.upstream}/_sim/{name}/orders", json={"kind": kind, "times": times, "text": text}
+        )
         assert answer.is_success, answer.text
 
     def fault(self, provider: str, **fields: Any) -> None:
-        answer = httpx.post(f"{self.upstream}/_sim/faults", json={"host": PROVIDERS[provider][1], **fields})
+        answer = self.control.post(f"{self.upstream}/_sim/faults", json={"host": PROVIDERS[provider][1], **fields})
         assert answer.is_success, answer.text
 
     def settle_down(self) -> None:
         """Forget faults, orders and the journal."""
-        httpx.delete(f"{self.upstream}/_sim/faults")
-        httpx.delete(f"{self.upstream}/_sim/requests")
+        self.control.delete(f"{self.upstream}/_sim/faults")
+        self.control.delete(f"{self.upstream}/_sim/requests")
         for name, _ in PROVIDERS.values():
-            httpx.delete(f"{self.upstream}/_sim/{name}/orders")
+            self.control.delete(f"{self.upstream}/_sim/{name}/orders")
 
     def requests(self, provider: str) -> list[Row]:
-        return list(httpx.get(f"{self.upstream}/_sim/requests?host={PROVIDERS[provider][1]}").json())
+        return list(self.control.get(f"{self.upstream}/_sim/requests?host={PROVIDERS[provider][1]}").json())
 
     def used(self, user_id: UUID) -> int:
         """Analyses charged in this cycle, after checking that counter and ledger agree and nothing is pending."""
@@ -202,9 +205,16 @@ def together(count: int, call: Callable[[int], Result]) -> list[Result]:
         return list(pool.map(run, range(count)))
 
 
+@pytest.fixture(scope="session")
+def control() -> Iterator[httpx.Client]:
+    """One client for all tests: each new one loads certificates, which costs more than a whole analysis."""
+    with httpx.Client(verify=False) as client:
+        yield client
+
+
 @pytest.fixture
-def studio(database: Database, upstream: str, environment: None) -> Iterator[Studio]:
-    made = Studio(database, upstream)
+def studio(database: Database, upstream: str, control: httpx.Client, environment: None) -> Iterator[Studio]:
+    made = Studio(database, upstream, control)
     made.settle_down()
     yield made
     made.settle_down()
