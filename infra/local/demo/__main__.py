@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from infra.local.demo import analysis, submission
+from infra.local.demo import analysis, platforms, submission
 from infra.local.demo.creator import Creator, JourneyError
 from infra.local.demo.journey import Journey
 from infra.local.problems import StackError
@@ -34,6 +34,7 @@ def main() -> None:
             analysis.analyse(journey, items[1])
             submission.submit(journey, items[1], running.env)
             journey.upgrade(journey.run_out_of_analyses(channel))
+            platforms.connect_the_rest(journey)
             journey.quota()
     finally:
         stack.__exit__(None, None, None)
