@@ -1,12 +1,14 @@
 """What every test may ask for: databases like a hosted project's, recorded upstream answers. See tests/README.md."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from infra.local import leash
 from infra.local.postgres import EmbeddedServer, Generation
 from infra.local.postgres.binaries import SYSTEM_15
 from infra.local.stack import Stack
@@ -57,12 +59,12 @@ def postgres_server(server_name: str) -> Iterator[EmbeddedServer]:
         raise pytest.UsageError(f"STREAMVIBE_TEST_SERVERS: {server_name} is not 18 or 15, - and current or legacy")
     folder = Path(tempfile.mkdtemp(prefix="streamvibe-test-"))
     folder.chmod(0o755)  # as root the server is another account
+    leash.shared().hold_folder(folder)
     server = EmbeddedServer.start(folder, binaries=SYSTEM_15 if version == "15" else None)
     yield server
     server.remove()
-    for leftover in folder.iterdir():
-        leftover.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
+    leash.shared().release_folder(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,21 @@
 """Ends child processes whose starter is gone, however it went (SIGKILL included).
 
 One small watcher process per starter holds the reading end of a pipe. The starter writes `+PID SIGNAL` for each child
-it starts and `-PID` for each one that it has ended itself. When the pipe closes, because the starter exited or was
-killed, the watcher sends each remaining child its signal, and SIGKILL to those that are still there after a while.
+it starts and `-PID` for each one that it has ended itself, `/FOLDER` for each temporary folder and `!FOLDER` when it
+has removed it. When the pipe closes, because the starter exited or was killed, the watcher sends each remaining child
+its signal, and SIGKILL to those that are still there after a while, and removes the remaining folders.
 A pipe rather than PR_SET_PDEATHSIG: that one is Linux only, is bound to the starting *thread*, and is lost on setuid.
 """
 
 import atexit
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 GRACE_SECONDS = 5.0
 
@@ -36,6 +39,14 @@ class Leash:
     def release(self, pid: int) -> None:
         """`pid` has ended (its number may be another process's soon)."""
         self._say(f"-{pid}\n")
+
+    def hold_folder(self, folder: Path) -> None:
+        """From now on `folder` goes away with us."""
+        self._say(f"/{folder.absolute()}\n")
+
+    def release_folder(self, folder: Path) -> None:
+        """`folder` has been removed."""
+        self._say(f"!{folder.absolute()}\n")
 
     def close(self) -> None:
         """Let go: whatever is still held is ended now."""
@@ -78,7 +89,14 @@ def _watch() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     held: dict[int, int] = {}
+    folders: set[str] = set()
     for line in sys.stdin:
+        if line.startswith("/"):
+            folders.add(line[1:].rstrip("\n"))
+            continue
+        if line.startswith("!"):
+            folders.discard(line[1:].rstrip("\n"))
+            continue
         pid, _, number = line[1:].strip().partition(" ")
         if line.startswith("+"):
             held[int(pid)] = int(number)
@@ -93,6 +111,8 @@ def _watch() -> None:
     for pid in filter(_alive, held):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.local import environment
+from infra.local import environment, leash
 from infra.local.app import serving_app
 from infra.local.auth.keys import SigningKey
 from infra.local.environment import Ports, Secrets
@@ -54,11 +54,13 @@ class Stack:
         """A stack on free ports whose folder is removed at the end. Schedules are fired by `/_local/invoke/...`."""
         folder = Path(tempfile.mkdtemp(prefix="streamvibe-stack-"))
         folder.chmod(0o755)  # as root the database server is another account
+        leash.shared().hold_folder(folder)
         try:
             with cls(folder, Ports.free(), clock=clock, generation=generation) as stack:
                 yield stack
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            leash.shared().release_folder(folder)
 
     def __enter__(self) -> "Stack":
         self.start()
