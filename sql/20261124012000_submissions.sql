@@ -32,7 +32,7 @@ create table public.seo_connection (
 );
 comment on table public.seo_connection is 'A site that a user submits to an engine. The credentials are in Vault under vault_secret_name.';
 comment on column public.seo_connection.is_verified is 'An engine has taken a page of this site with these credentials, or has said that they are good. Never a guess.';
-comment on column public.seo_connection.page_url_template is 'Where the site shows an item, such as https://creator.example/videos/{platform_content_id}; needed for automatic submission only.';
+comment on column public.seo_connection.page_url_template is 'Where the site shows an item, such as https://creator.example/videos/{platform_content_id}. Automatic submission takes it, or else the first link to the site in the item''s description.';
 comment on column public.seo_connection.next_verification_at is 'When seo_poll tries the credentials next; null: not needed, or given up.';
 create index seo_connection_unverified_idx on public.seo_connection (next_verification_at)
 where is_active and not is_verified and next_verification_at is not null;
@@ -229,8 +229,8 @@ insert into private.setting (key, value, comment) values
     'Waits between questions for the index status; after the last one nobody asks any more.'
 ),
 ('seo.breaker_failures', '5', 'Calls in a row that find an engine down until nobody calls it for a while.'),
-('seo.breaker_first', '"1 minute"', 'How long nobody calls it then; it doubles while single calls find it still down.'),
-('seo.breaker_longest', '"15 minutes"', 'No pause of an engine is longer.'),
+('seo.breaker_first', '"15 seconds"', 'How long nobody calls it then; it doubles while single calls find it still down.'),
+('seo.breaker_longest', '"5 minutes"', 'No pause of an engine is longer.'),
 ('seo.breaker_probe', '"30 seconds"', 'How long the one call after a pause may take before another one is let through.'),
 ('seo.verification_waits', '["10 minutes", "1 hour", "6 hours", "1 day", "3 days"]', 'Waits between tries of new credentials.'),
 ('seo.auto_window', '"3 days"', 'Automatic submission takes items published within this time, never the whole back catalogue.'),
@@ -599,8 +599,9 @@ begin
         loop
             if v_target.connection_id is null then
                 v_entries := v_entries || jsonb_build_object(
-                    'id', null, 'search_engine', v_target.search_engine, 'submitted_url', url, 'status', 'refused',
-                    'error_code', v_target.error_code, 'error_message', v_target.error_message
+                    'id', null, 'search_engine', v_target.search_engine, 'connection_id', null,
+                    'content_item_id', create_submissions.content_item_id, 'submitted_url', url, 'status', 'refused',
+                    'error_code', v_target.error_code, 'error_message', v_target.error_message, 'retry_count', 0
                 );
                 continue;
             end if;
@@ -1340,8 +1341,31 @@ revoke execute on function public.complete_verification(uuid, boolean, text) fro
 grant execute on function public.complete_verification(uuid, boolean, text) to service_role;
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- Automatic submission: new public items of users who have it on, to each connection that knows the items' pages.
+-- Automatic submission: new public items of users who have it on, to each connection whose site has a page for them.
 -- ---------------------------------------------------------------------------------------------------------------------
+
+create function private.item_page_url(page_url_template text, site_url text, item public.content_item)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if page_url_template is not null then
+        return replace(replace(page_url_template, '{platform_content_id}', item.platform_content_id), '{id}', item.id::text);
+    elsif position(site_url in item.description) = 0 then
+        return null;
+    end if;
+    -- The link ends where links end in running text; the site's front page alone is nobody's page.
+    return nullif(
+        rtrim((regexp_match(substr(item.description, position(site_url in item.description)), '^[^\s"''<>()\[\]]+'))[1], '.,;:!?'),
+        rtrim(site_url, '.,;:!?')
+    );
+end;
+$$;
+comment on function private.item_page_url(text, text, public.content_item) is
+    'The page of the site that shows an item: by the connection''s template, or the first link to the site in the item''s description; null if there is none.';
+revoke execute on function private.item_page_url(text, text, public.content_item) from public, anon, authenticated, service_role;
 
 create function private.dispatch_auto_submissions(max_rows integer)
 returns jsonb
@@ -1356,13 +1380,17 @@ begin
         insert into private.auto_submission as d (content_item_id, connection_id)
         select i.id, c.id
         from public.user_setting as u
-        join public.seo_connection as c on c.user_id = u.user_id and c.is_active and c.page_url_template is not null
+        join public.seo_connection as c on c.user_id = u.user_id and c.is_active
         join public.social_account as a on a.user_id = u.user_id and a.deleted_at is null and a.visibility = 'public'
         join public.content_item as i on i.social_account_id = a.id
+        cross join lateral private.item_page_url(c.page_url_template, c.site_url, i) as p (url)
         left join private.auto_submission as x on x.content_item_id = i.id and x.connection_id = c.id
         where u.is_auto_seo_submission_enabled
             and i.published_at > now() - private.setting_interval('seo.auto_window')
             and i.visibility = 'public' and i.deleted_at is null and i.upstream_deleted_at is null
+            and p.url is not null
+            -- Once a page: many items may link to the same one, and their owner may have been faster.
+            and not exists (select 1 from public.seo_submission as s where s.connection_id = c.id and s.submitted_url = p.url)
             and (
                 x.content_item_id is null
                 or (
@@ -1411,8 +1439,7 @@ begin
     -- Asked again by the worker: the owner may have changed their mind since the message was sent.
     return (
         select jsonb_build_object(
-            'user_id', c.user_id, 'search_engine', e.slug, 'site_url', c.site_url, 'url',
-            replace(replace(c.page_url_template, '{platform_content_id}', i.platform_content_id), '{id}', i.id::text)
+            'user_id', c.user_id, 'search_engine', e.slug, 'site_url', c.site_url, 'url', p.url
         )
         from private.auto_submission as d
         join public.content_item as i on i.id = d.content_item_id
@@ -1420,8 +1447,9 @@ begin
         join public.seo_connection as c on c.id = d.connection_id and c.user_id = a.user_id
         join public.search_engine as e on e.id = c.search_engine_id
         join public.user_setting as u on u.user_id = c.user_id
+        cross join lateral private.item_page_url(c.page_url_template, c.site_url, i) as p (url)
         where d.content_item_id = auto_submission_page.content_item_id and d.connection_id = auto_submission_page.connection_id
-            and d.done_at is null and u.is_auto_seo_submission_enabled and c.is_active and c.page_url_template is not null
+            and d.done_at is null and u.is_auto_seo_submission_enabled and c.is_active and p.url is not null
             and i.visibility = 'public' and i.deleted_at is null and i.upstream_deleted_at is null
     );
 end;

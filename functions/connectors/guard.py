@@ -99,7 +99,7 @@ def system_resolver(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def fetch(url: str | WebAddress, *, max_bytes: int = MAX_BYTES, resolver: Resolver = system_resolver) -> Page:
+def fetch(url: str | WebAddress, *, max_bytes: int = MAX_BYTES, resolver: Resolver | None = None) -> Page:
     """GET a user's URL.
 
     Raises UrlRefusedError if it, or what it redirects to, may not be opened, and UrlUnreachableError, with the same
@@ -108,7 +108,7 @@ def fetch(url: str | WebAddress, *, max_bytes: int = MAX_BYTES, resolver: Resolv
     address = parse(url) if isinstance(url, str) else url
     with http.deadline(MAX_SECONDS):
         for _ in range(MAX_REDIRECTS + 1):
-            page, location = _get(address, max_bytes, resolver)
+            page, location = _get(address, max_bytes, resolver or system_resolver)
             if page.status not in _REDIRECTS or location is None:
                 return page
             address = address.join(location)

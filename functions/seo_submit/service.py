@@ -38,7 +38,7 @@ def submit(
     connected).
     """
     page = parse(url)
-    wanted = None if search_engines is None else sorted(set(search_engines))
+    wanted = None if search_engines is None else sorted({name.lower() for name in search_engines})
     connections = submissions.targets(user_id, content_item_id, wanted)
     chosen = _choose(page, connections, wanted)
     made = submissions.create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import httpx
 import jwt
 import pytest
 
+from functions.connectors import guard
 from functions.connectors.search import google, indexnow, yandex
 from functions.core import http, settings
 from infra.local.upstream.origins import origins
@@ -44,6 +46,10 @@ def upstream() -> Iterator[str]:
         yield base_url
 
 
+def _no_such_name(host: str, port: int) -> list[str]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
 @pytest.fixture(scope="module")
 def environment(database: Database, upstream: str) -> Iterator[None]:
     """The settings of the functions, for as long as the module runs."""
@@ -53,6 +59,7 @@ def environment(database: Database, upstream: str) -> Iterator[None]:
         patch.setenv("SUPABASE_JWT_SECRET", JWT_SECRET)
         patch.setenv("SEO_QUEUE_URL", "http://queue.test/seo")
         patch.setenv("UPSTREAM_OVERRIDES", json.dumps(origins(upstream)))
+        patch.setattr(guard, "system_resolver", _no_such_name)  # no test asks a real name server
         yield
         http.client().close()
         http.client.cache_clear()

@@ -60,6 +60,7 @@ def test_off_by_default_and_never_the_back_catalogue(newsroom: Newsroom, sent: l
         f"update content_item set published_at = now() - interval '30 days' where {mine}",
         f"update content_item set visibility = 'unlisted' where {mine}",
         "update seo_connection set page_url_template = null where user_id = %s",
+        "update seo_connection set is_active = false where user_id = %s",
     ):
         newsroom.execute(statement, creator.id)
         newsroom.poll()
@@ -74,6 +75,26 @@ def test_off_by_default_and_never_the_back_catalogue(newsroom: Newsroom, sent: l
         )
     newsroom.connect(creator.id, "indexnow", page_url=f"{SITE}videos/{{platform_content_id}}")
     newsroom.poll()
+    assert len(sent) == 1
+
+
+def test_a_link_in_the_description_is_the_items_page_where_there_is_no_template(
+    newsroom: Newsroom, sent: list[Row]
+) -> None:
+    creator = automatic_creator(newsroom)
+    newsroom.connect(creator.id, "indexnow")
+    for description in (None, "No link.", f"Mine: {SITE}", "See https://other.example/videos/1"):
+        newsroom.execute("update content_item set description = %s where id = %s", description, creator.item)
+        newsroom.poll()
+        assert sent == []
+    text = f"Recipe (with pictures): https://youtu.be/1 and {SITE}videos/8, enjoy!"
+    newsroom.execute("update content_item set description = %s where id = %s", text, creator.item)
+    newsroom.poll()
+    newsroom.work(*sent)
+    (row,) = submissions(newsroom, creator)
+    assert (row["submitted_url"], row["status"]) == (f"{SITE}videos/8", "submitted")
+    newsroom.execute("delete from private.auto_submission where content_item_id = %s", creator.item)
+    newsroom.poll()  # another item with the same link would not be handed over either
     assert len(sent) == 1
 
 

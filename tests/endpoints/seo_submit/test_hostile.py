@@ -12,6 +12,7 @@ import pytest
 
 from functions.connectors import guard
 from functions.core.errors import UrlRefusedError
+from tests.databases import Connection
 from tests.endpoints.seo_submit.conftest import CREDENTIALS, Creator, Newsroom
 from tests.hostile_urls import HOSTILE
 
@@ -88,9 +89,10 @@ def test_nothing_is_opened_even_if_a_hostile_site_stands_in_the_table(newsroom: 
     """As if connect_search_engine had let it through: the guard is asked again wherever something is opened."""
     creator = newsroom.creator(tier="premium")
     sites = [url for url in [*SITES, *urls_of(canary)] if url.startswith(("http://", "https://")) and len(url) <= 2048]
-    for engine in ("google", "indexnow"):
-        for url in sites:
-            plant(newsroom, creator, engine, url)
+    with newsroom.database.as_superuser() as connection:
+        for engine in ("google", "indexnow"):
+            for url in sites:
+                plant(connection, creator, engine, url)
     newsroom.poll()
     # Some are pending: their names, harmless in themselves, could not be resolved.
     taken = newsroom.rows(
@@ -125,8 +127,7 @@ def test_names_that_resolve_to_private_addresses_lead_nowhere(
         asked.append(host)
         return ["127.0.0.1"]
 
-    # fetch() takes its resolver as a default argument; here everybody gets the fake one.
-    monkeypatch.setitem(guard.fetch.__kwdefaults__ or {}, "resolver", fake_resolver)
+    monkeypatch.setattr(guard, "system_resolver", fake_resolver)
     site = "http://rebound.example.com/"
     creator = newsroom.creator("google", "indexnow", site=site)
     google, indexnow = newsroom.submit(creator, f"{site}page")
@@ -145,26 +146,23 @@ def test_an_address_inside_of_credentials_is_guarded_too(newsroom: Newsroom, can
     assert canary.visits == 0
 
 
-def plant(newsroom: Newsroom, creator: Creator, engine: str, url: str) -> None:
+def plant(connection: Connection, creator: Creator, engine: str, url: str) -> None:
     """A connection and a due submission as no function would make them."""
-    row = newsroom.row(
+    row = connection.execute(
         """
         insert into seo_connection (user_id, search_engine_id, site_url)
         select %s, id, %s from search_engine where slug = %s returning id, search_engine_id, vault_secret_name
         """,
-        creator.id,
-        url,
-        engine,
+        [creator.id, url, engine],
+    ).fetchone()
+    assert row is not None
+    connection.execute(
+        "select vault.create_secret(%s, %s)", [json.dumps(CREDENTIALS[engine]), row["vault_secret_name"]]
     )
-    newsroom.execute("select vault.create_secret(%s, %s)", json.dumps(CREDENTIALS[engine]), row["vault_secret_name"])
-    newsroom.execute(
+    connection.execute(
         """
         insert into seo_submission (content_item_id, user_id, connection_id, search_engine_id, submitted_url)
         values (%s, %s, %s, %s, %s)
         """,
-        creator.item,
-        creator.id,
-        row["id"],
-        row["search_engine_id"],
-        url,
+        [creator.item, creator.id, row["id"], row["search_engine_id"], url],
     )

@@ -44,6 +44,11 @@ def test_taken(html: str) -> None:
         '<script type="application/ld+json">{"@type": "JobPosting"</script>',
         "<!-- " + page(JOB) + " -->",
         '<script type="application/ld+json">' + "[" * 100_000 + "</script>",
+        "<script type=application/ld+json>" + "1" * 100_000 + "</script>",
+        "<script>" * 100_000,
+        "<!--" * 200_000,
+        "<script " * 100_000,
+        ("<!--" + "<script>") * 50_000,
     ],
 )
 def test_not_taken(html: str) -> None:
