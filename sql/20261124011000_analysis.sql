@@ -279,6 +279,7 @@ comment on column private.analysis_run.request is 'What was asked for with the k
 comment on column private.analysis_run.attempt is 'Counts who took the run up; only the last may finish it.';
 create unique index analysis_run_once_a_key on private.analysis_run (user_id, idempotency_key) where idempotency_key is not null;
 create unique index analysis_run_one_open_an_item on private.analysis_run (content_item_id) where status in ('queued', 'running');
+create index analysis_run_user_id_idx on private.analysis_run (user_id, status);
 create index analysis_run_content_item_id_idx on private.analysis_run (content_item_id, created_at desc);
 create index analysis_run_suggestion_id_idx on private.analysis_run (suggestion_id);
 create index analysis_run_provider_id_idx on private.analysis_run (provider_id);

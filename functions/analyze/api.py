@@ -9,10 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.analyze import service
-from functions.core import settings
 from functions.core.app import IdempotencyKey, SignedIn, create_app, lambda_handler
-
-settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY)
 
 app = create_app("Analysis")
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.core import queues
+from functions.core import queues, settings
+
+settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

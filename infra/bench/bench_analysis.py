@@ -22,7 +22,6 @@ import jwt
 from pydantic import BaseModel
 
 from functions.analyze import appraisal, brief, builtin, prompt
-from functions.analyze.handler import handler
 from functions.analyze.text import words
 from functions.connectors import client
 from functions.connectors.client import Request, Response
@@ -65,6 +64,8 @@ def run(progress: Progress) -> list[Ratio]:
     ):
         progress(f"handler, {name}")
         with _surroundings(provider, row) as event:
+            from functions.analyze.handler import handler  # noqa: PLC0415 - asks for its settings when loaded
+
             answer = handler(event, None)
             assert answer["statusCode"] == 201, answer
             ratio = time_ratio(partial(handler, event, None), partial(_bare, event, row), repeat=20)

@@ -8,9 +8,24 @@ from uuid import UUID
 
 import pytest
 
-from functions.analyze.handler import dispatch, worker
 from functions.database import analysis
-from tests.endpoints.analysis.conftest import Studio
+from tests.endpoints.analysis.conftest import Row, Studio
+
+
+# Imported when called: the handler asks for its settings when it is loaded.
+def dispatch() -> Row:
+    """One round of the schedule."""
+    from functions.analyze.handler import dispatch as handle
+
+    return dict(handle({}, None))
+
+
+def worker(event: Row) -> Row:
+    """One batch of the queue."""
+    from functions.analyze.handler import worker as handle
+
+    return handle(event, None)
+
 
 AUTO = {"is_auto_ai_analysis_enabled": True}
 APPLY = {"is_auto_apply_ai_suggestions_enabled": True}
@@ -35,7 +50,7 @@ def sent(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def deliver(*run_ids: str) -> list[str]:
     """One batch of the queue; the runs that it reports as failed."""
     records = [{"messageId": run_id, "body": json.dumps({"run_id": run_id})} for run_id in run_ids]
-    answer = worker({"Records": records}, None)
+    answer = worker({"Records": records})
     return [failed["itemIdentifier"] for failed in answer["batchItemFailures"]]
 
 
@@ -60,7 +75,7 @@ def test_dispatch_sends_the_newest_and_the_worker_does_them(studio: Studio, sent
     diary(studio, creator, 7)
     bystander = studio.creator("basic")
     diary(studio, bystander, 3)
-    counts = dispatch({}, None)
+    counts = dispatch()
     assert counts["queued"] == 5  # a batch
     assert titles(studio, sent) == [f"Day {day:02d} of the bread diary" for day in (7, 6, 5, 4, 3)]
     assert deliver(*sent) == []
@@ -69,11 +84,11 @@ def test_dispatch_sends_the_newest_and_the_worker_does_them(studio: Studio, sent
     assert deliver(*sent) == []
     assert studio.used(creator) == 5
     sent.clear()
-    dispatch({}, None)
+    dispatch()
     assert titles(studio, sent) == ["Day 02 of the bread diary", "Day 01 of the bread diary"]
     deliver(*sent)
     sent.clear()
-    dispatch({}, None)
+    dispatch()
     assert sent == []
     assert studio.used(creator) == 7
     assert studio.used(bystander) == 0
@@ -83,7 +98,7 @@ def test_not_beyond_the_quota(studio: Studio, sent: list[str]) -> None:
     creator = studio.creator("free", **AUTO)
     for item in diary(studio, creator, 12)[:7]:
         assert studio.analyse(creator, item)[0] == 201
-    dispatch({}, None)
+    dispatch()
     assert titles(studio, sent) == [f"Day {day:02d} of the bread diary" for day in (12, 11, 10)]
     again = analysis.plan_analyses(100)
     assert again == []  # what is queued counts
@@ -95,7 +110,7 @@ def test_not_beyond_the_quota(studio: Studio, sent: list[str]) -> None:
 def test_a_quota_that_is_used_up_meanwhile_ends_the_run(studio: Studio, sent: list[str]) -> None:
     creator = studio.creator("free", **AUTO)
     diary(studio, creator, 1)
-    dispatch({}, None)
+    dispatch()
     studio.execute("update subscription_tier set max_ai_analyses_per_month = 0 where slug = 'free'")
     try:
         assert deliver(*sent) == []
@@ -109,7 +124,7 @@ def test_a_quota_that_is_used_up_meanwhile_ends_the_run(studio: Studio, sent: li
 def test_switched_off_or_deleted_meanwhile_is_not_done(studio: Studio, sent: list[str]) -> None:
     creator = studio.creator("basic", **AUTO)
     items = diary(studio, creator, 2)
-    dispatch({}, None)
+    dispatch()
     studio.execute("update content_item set deleted_at = now() where id = %s", items[1])
     studio.execute("update user_setting set is_auto_ai_analysis_enabled = false where user_id = %s", creator)
     assert deliver(*sent) == []
@@ -120,7 +135,7 @@ def test_switched_off_or_deleted_meanwhile_is_not_done(studio: Studio, sent: lis
 def test_a_request_takes_the_queued_one_over(studio: Studio, sent: list[str]) -> None:
     creator = studio.creator("basic", **AUTO)
     (item,) = diary(studio, creator, 1)
-    dispatch({}, None)
+    dispatch()
     assert studio.analyse(creator, item)[0] == 201
     assert deliver(*sent) == []
     assert studio.used(creator) == 1
@@ -138,7 +153,7 @@ def test_failures_come_again_and_then_end(studio: Studio, sent: list[str]) -> No
         creator,
     )
     items = diary(studio, creator, 2)
-    dispatch({}, None)
+    dispatch()
     studio.order("openai", "overloaded", times=3)
     newest, other = sent
     assert deliver(newest) == [newest]  # worth another delivery
@@ -165,7 +180,7 @@ def test_failures_come_again_and_then_end(studio: Studio, sent: list[str]) -> No
 def test_what_was_lost_is_sent_again(studio: Studio, sent: list[str]) -> None:
     creator = studio.creator("basic", **AUTO)
     diary(studio, creator, 1)
-    dispatch({}, None)
+    dispatch()
     (run_id,) = sent
     assert analysis.plan_analyses(100) == []
     studio.execute("update private.analysis_run set queued_at = now() - interval '20 minutes' where id = %s", run_id)
@@ -190,7 +205,7 @@ def test_what_was_lost_is_sent_again(studio: Studio, sent: list[str]) -> None:
 def test_suggestions_are_applied_for_those_who_want_that(studio: Studio, sent: list[str]) -> None:
     creator = studio.creator("basic", **AUTO, **APPLY)
     (item,) = diary(studio, creator, 1)
-    dispatch({}, None)
+    dispatch()
     deliver(*sent)
     (suggestion,) = studio.suggestions(item)
     assert suggestion["is_applied"]
@@ -209,7 +224,7 @@ def test_links_are_never_applied_away(studio: Studio, sent: list[str]) -> None:
     creator = studio.creator("basic", **AUTO, **APPLY)
     kept = "My bread, step by step.\nRecipe: https://creator.example/bread"
     item = studio.item(creator, "Bread", description=kept)
-    dispatch({}, None)
+    dispatch()
     deliver(*sent)
     (row,) = studio.rows("select description, title from content_item where id = %s", item)
     assert row["description"] == kept
@@ -221,7 +236,7 @@ def test_an_item_edited_during_its_analysis_is_left_alone(
 ) -> None:
     creator = studio.creator("basic", **AUTO, **APPLY)
     (item,) = diary(studio, creator, 1)
-    dispatch({}, None)
+    dispatch()
     finish = analysis.finish_analysis
 
     def edit_first(*args: Any) -> Any:
@@ -254,17 +269,17 @@ def test_an_operators_feed_adds_trends(studio: Studio, sent: list[str], monkeypa
             )
     studio.fault("openai", path="/trends.json", body={"trends": rows}, times=1)
     studio.execute("delete from trending_keyword where true")
-    assert dispatch({}, None)["trends"] >= 2
+    assert dispatch()["trends"] >= 2
     found = studio.rows("select keyword, trending_score from trending_keyword where source = 'feed'")
     assert [(row["keyword"], row["trending_score"]) for row in found] == [("air fryer", 80)]
     # A feed that fails keeps its old ones.
     studio.execute("delete from trending_keyword where source = 'own_content'")
     studio.fault("openai", path="/trends.json", status=500, times=None)
-    dispatch({}, None)
+    dispatch()
     assert len(studio.rows("select id from trending_keyword where source = 'feed'")) == 1
 
 
-def test_a_message_that_makes_no_sense_is_let_go() -> None:
-    assert worker({"Records": [{"messageId": "1", "body": "{}"}, {"messageId": "2", "body": "x"}]}, None) == {
+def test_a_message_that_makes_no_sense_is_let_go(studio: Studio) -> None:
+    assert worker({"Records": [{"messageId": "1", "body": "{}"}, {"messageId": "2", "body": "x"}]}) == {
         "batchItemFailures": []
     }
