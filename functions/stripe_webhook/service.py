@@ -21,7 +21,7 @@ from functions.stripe_webhook import signature
 
 READ_DEADLINE_SECONDS = 2.0  # Stripe answers in a fraction of it; a slow one is better met by a later delivery
 REFETCH_SECONDS = 60.0
-ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,255}")
+ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,255}")  # they become parts of addresses
 CHECKOUT_TYPES = (
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
