@@ -9,8 +9,7 @@ https://www.psycopg.org/psycopg3/docs/api/pq.html
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg import pq
@@ -41,9 +40,8 @@ class ConnectionLostError(Exception):
     """The connection broke."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """SQL with its values; `scope` is the role for which it may be prepared."""
+class Command(NamedTuple):
+    """SQL with its values; `scope` is the role for which it may be prepared, empty for the login role."""
 
     text: str
     values: Sequence[bytes | None] | None = None
@@ -94,18 +92,17 @@ class Connection:
 
     def _send(self, command: Command) -> bool:
         """Queue a command; tell whether its preparation was queued before it."""
-        text = command.text.encode()
-        if command.scope is None:
-            self._pg.send_query_params(text, command.values, command.types, command.formats)
+        text, values, types, formats, scope = command
+        if scope is None:
+            self._pg.send_query_params(text.encode(), values, types, formats)
             return False
-        key = (command.scope, command.text)
-        name = self._prepared.get(key)
+        name = self._prepared.get((scope, text))
         is_new = name is None
         if name is None:
             self._prepared_count += 1
-            name = self._prepared[key] = b"s%d" % self._prepared_count
-            self._pg.send_prepare(name, text, command.types)
-        self._pg.send_query_prepared(name, command.values, command.formats)
+            name = self._prepared[scope, text] = b"s%d" % self._prepared_count
+            self._pg.send_prepare(name, text.encode(), types)
+        self._pg.send_query_prepared(name, values, formats)
         return is_new
 
     def _forget(self, commands: Sequence[Command]) -> None:

@@ -43,6 +43,8 @@ class Preferences:
 
     def applied(self, *names: str) -> str | None:
         """The Preference-Applied header's value for those of `names` that were given."""
+        if self is _NONE:
+            return None
         values = {
             "resolution": self.resolution,
             "missing": self.missing,

@@ -37,7 +37,7 @@ class Query:
 def parse_pairs(text: str) -> list[tuple[str, str | None]]:
     """`a=1&b` -> [("a", "1"), ("b", None)], percent-decoded, plus signs being blanks."""
     pairs = []
-    for pair in re.split("[&;]", text.removeprefix("?")):
+    for pair in text.replace(";", "&").split("&"):
         if pair:
             name, equals, value = pair.partition("=")
             pairs.append((_decode(name), _decode(value) if equals else None))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from infra.local.data_api import errors
 from infra.local.data_api.plan import Plan, plan_request
-from infra.local.data_api.query import parse_pairs, split_operands, whole_shape
+from infra.local.data_api.query import split_operands, whole_shape
 from infra.local.data_api.request import RawRequest, Request, understand
 from infra.local.data_api.sql import Statement, explain_count_statement, main_statement
 
@@ -50,7 +50,7 @@ class RecipeBook:
             raise errors.bad_query("The query string is nested too deeply", "nothing sensible needs that") from None
 
     def _find(self, raw: RawRequest) -> tuple[Recipe, list[str]]:
-        pairs = parse_pairs(raw.query_string)
+        pairs = raw.pairs
         if raw.method not in ("GET", "HEAD") or raw.path == "/" or raw.path.startswith("/rpc/"):
             return self._work_out(understand(raw, whole_shape(pairs), self._loaded.config, self._timezones)), []
         shape, operands = split_operands(pairs)

@@ -10,7 +10,7 @@ from infra.local.data_api import errors
 from infra.local.data_api.media import ANY, JSON, MediaType, parse_accept, parse_media_type
 from infra.local.data_api.payload import Payload, read_payload
 from infra.local.data_api.preferences import Preferences, parse_preferences
-from infra.local.data_api.query import Query, Shape, parse_query
+from infra.local.data_api.query import Query, Shape, parse_pairs, parse_query
 from infra.local.data_api.ranges import ALL, LIMIT_ZERO, Range, parse_range_header
 from infra.local.data_api.schema_cache import Name
 
@@ -54,6 +54,14 @@ class RawRequest:
     query_string: str
     headers: Mapping[str, str]
     body: bytes = b""
+    _pairs: list[tuple[str, str | None]] | None = None
+
+    @property
+    def pairs(self) -> list[tuple[str, str | None]]:
+        """The query string's names and values."""
+        if self._pairs is None:
+            self._pairs = parse_pairs(self.query_string)
+        return self._pairs
 
 
 @dataclass(slots=True)

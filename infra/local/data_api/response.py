@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from infra.local.data_api import errors
-from infra.local.data_api.query import canonical, parse_pairs
+from infra.local.data_api.query import canonical
 from infra.local.data_api.ranges import content_range
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _paged(request: Request, result_set: ResultSet) -> tuple[int, tuple[str, str
 
 def _read(plan: Plan, request: Request, raw: RawRequest, result_set: ResultSet) -> Response:
     status, page, error = _paged(request, result_set)
-    query = canonical(parse_pairs(raw.query_string))
+    query = canonical(raw.pairs)
     location = f"/{request.target.name}{'?' + query if query else ''}"
     headers = [page, ("Content-Location", location), *_content_type(plan, request), *_applied(request)]
     body = error.body() if error else b"" if request.headers_only else result_set.body
@@ -202,8 +202,8 @@ def allowed_methods(table: Table) -> str:
     return ",".join(methods)
 
 
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
 def reason_phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+    return _PHRASES.get(status, "")

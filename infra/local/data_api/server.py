@@ -142,7 +142,7 @@ class _Protocol(asyncio.Protocol):
 def _encode(response: Response, *, keeps_alive: bool, headers_only: bool) -> bytes:
     """The bytes of an answer. A header that SQL has set cannot smuggle in others."""
     status = response.status if 200 <= response.status <= 999 else 500
-    reason = (response.reason or reason_phrase(status)).replace("\r", " ").replace("\n", " ")
+    reason = _one_line(response.reason) if response.reason else reason_phrase(status)
     lines = [f"HTTP/1.1 {status} {reason}\r\n"]
     for name, value in response.headers:
         line = f"{name}: {value}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from infra.local.data_api import errors
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from infra.local.data_api.sql import Statement
     from infra.local.data_api.tokens import Identity
 
-_COMMIT = Command("commit")
+_COMMIT = Command("commit", scope="")
 _ROLLBACK = Command("rollback")
 # Deferred constraints must show in the answer also where nothing is to last.
 _CHECK_CONSTRAINTS = Command("set constraints all immediate")
@@ -38,7 +39,7 @@ _ISOLATION = "default_transaction_isolation"
 _NONE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResultSet:
     """What the main statement gave back."""
 
@@ -101,7 +102,8 @@ class Executor:
         of_call = plan.call.routine.isolation_level if plan.call else None
         level = of_call or self._roles.get(identity.role, _NONE).get(_ISOLATION) or ""
         level = level if level in ("serializable", "repeatable read") else "read committed"
-        return Command(f"begin isolation level {level} {'read only' if plan.reads_only else 'read write'}")
+        mode = "read only" if plan.reads_only else "read write"
+        return Command(f"begin isolation level {level} {mode}", scope="")
 
     def _settings(self, request: Request, raw: RawRequest, identity: Identity, plan: Plan | None) -> list[Command]:
         """The settings of the transaction, and the pre-request function."""
@@ -124,9 +126,8 @@ class Executor:
             hoisted = self._config.db_hoisted_tx_settings
             pairs += [(k, v) for k, v in plan.call.routine.settings if k in hoisted and k != _ISOLATION]
         pairs += self._config.app_settings.items()
-        calls = [f"set_config({quote_literal(name)}, ${n}, true)" for n, (name, _) in enumerate(pairs, 1)]
-        values = [value.encode() for _, value in pairs]
-        settings = Command(f"select {', '.join(calls)}", values, scope="")
+        text = _set_all(tuple([name for name, _ in pairs]))
+        settings = Command(text, [value.encode() for _, value in pairs], scope="")
         if not self._config.db_pre_request:
             return [settings]
         schema, _, function = self._config.db_pre_request.rpartition(".")
@@ -167,6 +168,13 @@ class Executor:
         return result_set
 
 
+@lru_cache(maxsize=256)
+def _set_all(names: tuple[str, ...]) -> str:
+    """A select that sets all of these to its parameters, for the transaction."""
+    calls = [f"set_config({quote_literal(name)}, ${position}, true)" for position, name in enumerate(names, 1)]
+    return f"select {', '.join(calls)}"
+
+
 def _command(statement: Statement, operands: list[str], scope: str | None) -> Command:
     return Command(statement.text, statement.filled(operands), statement.types, statement.formats, scope)
 
@@ -202,12 +210,16 @@ def _read_row(plan: Plan, result: PGresult) -> ResultSet:
     return ResultSet(
         total=int(total) if total is not None else None,
         page_total=int(page_total or 0),
-        location=tuple((name, value) for name, value in json.loads(location or b"[]")),
+        location=_pairs(location) if location and location != b"[]" else (),
         body=_decoded(body or b"", result.ftype(3)),
         headers=headers.decode() if headers is not None else None,
         status=status.decode() if status is not None else None,
         inserted=int(inserted) if inserted is not None else None,
     )
+
+
+def _pairs(array: bytes) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in json.loads(array))
 
 
 def _decoded(body: bytes, type_: int) -> bytes:
