@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test up check bench soak package docs lock clean
+.PHONY: help setup demo test up check bench mutants soak package docs lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ check: $(INSTALLED) ## ruff, mypy --strict, import rules, SQL lint
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+mutants: $(INSTALLED) ## weaken the schema in some 150 places, one at a time; the database tests must notice
+	@$(BIN)/python -m tests.database.mutants
 
 bench: $(INSTALLED) ## run the benchmarks and write infra/bench/latest.json
 	@$(BIN)/python -m infra.bench

@@ -57,6 +57,9 @@ def postgres_server(server_name: str) -> Iterator[EmbeddedServer]:
     version = server_name.partition("-")[0]
     if version not in ("15", "18"):
         raise pytest.UsageError(f"STREAMVIBE_TEST_SERVERS: {server_name} is not 18 or 15, - and current or legacy")
+    if port := os.environ.get("STREAMVIBE_TEST_PORT"):  # `make mutants` keeps one server for all its runs
+        yield EmbeddedServer(host="127.0.0.1", port=int(port))
+        return
     folder = Path(tempfile.mkdtemp(prefix="streamvibe-test-"))
     folder.chmod(0o755)  # as root the server is another account
     leash.shared().hold_folder(folder)

@@ -110,7 +110,8 @@ class DatabaseFactory:
     def new(self, generation: Generation | None = None) -> Database:
         """A database with sql/ applied."""
         chosen = generation or self.generation
-        template = f"template_{chosen}_{fingerprint()}"
+        # `make mutants` brings a template of its own.
+        template = os.environ.get("STREAMVIBE_TEST_TEMPLATE") or f"template_{chosen}_{fingerprint()}"
         if not self.server.has_database(template):
             self.server.create_database(template, chosen)
             apply_sql(self.server.dsn(template, "postgres"))
