@@ -65,7 +65,7 @@ def make_up(folder: Path, base: int, **environment: str) -> "Iterator[subprocess
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, str(folder)],
         cwd=REPOSITORY,
-        env={**os.environ, "PORT_BASE": str(base), **environment},
+        env=clean_environment(PORT_BASE=str(base), **environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -75,6 +75,12 @@ def make_up(folder: Path, base: int, **environment: str) -> "Iterator[subprocess
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+
+
+def clean_environment(**values: str) -> dict[str, str]:
+    """This process' environment, without what would steer a stack, and with `values`."""
+    steering = ("DATABASE_URL", "PORT_BASE", "STREAMVIBE_POSTGREST")
+    return {**{name: value for name, value in os.environ.items() if name not in steering}, **values}
 
 
 def wait_for_line(process: "subprocess.Popen[str]", start: str) -> str:
@@ -163,6 +169,7 @@ class TestMakeUp:
             ("STREAMVIBE_POSTGREST", "/nowhere/postgrest", "STREAMVIBE_POSTGREST is /nowhere/postgrest, which"),
             ("STREAMVIBE_POSTGREST", "/bin/false", "The data api did not start: it wrote nothing"),
             ("PORT_BASE", "http", "PORT_BASE is 'http'; it must be a number"),
+            ("DATABASE_URL", "postgresql://postgres@db.example.com/x", "DATABASE_URL points to db.example.com"),
             ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "No Postgres answers at DATABASE_URL (127.0.0.1:1)"),
         ],
     )  # fmt: skip
@@ -173,7 +180,7 @@ class TestMakeUp:
         finished = subprocess.run(
             [sys.executable, "-c", RUN, str(folder)],
             cwd=REPOSITORY,
-            env={**os.environ, **environment},
+            env=clean_environment(**environment),
             capture_output=True,
             text=True,
             timeout=60,

@@ -29,6 +29,7 @@ from infra.local.postgres.bootstrap import Generation, bootstrap_database, boots
 from infra.local.problems import StackError
 
 SUPERUSER = "supabase_admin"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 Connection = psycopg.Connection[Any]
@@ -58,6 +59,10 @@ class Server:
             superuser_password=str(parts.get("password") or ""),
             maintenance_database=str(parts.get("dbname") or "postgres"),
         )
+        if server.host not in LOOPBACK and not server.host.startswith("/"):
+            raise StackError(
+                f"DATABASE_URL points to {server.host}; the local stack sets up roles, and on this machine only."
+            )
         try:
             with server.connect(server.maintenance_database) as connection:
                 version = connection.info.server_version
