@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests import factories
 from tests.databases import Database
@@ -72,6 +73,35 @@ def test_a_downgrade_switches_off_the_newest_and_an_upgrade_brings_them_back(
         rows = client.execute("select type, metadata from notification order by created_at").fetchall()
     assert [row["type"] for row in rows] == ["accounts_disabled_by_plan", "accounts_restored"]
     assert rows[0]["metadata"] == {"disabled": 3, "max": 2}
+
+
+def test_a_sync_under_way_ends_as_it_is_and_no_other_begins(
+    database: Database, creator: tuple[UUID, list[UUID]]
+) -> None:
+    user, accounts = creator
+    newest = accounts[4]
+
+    def service(statement: LiteralString, *values: Any) -> Any:
+        with database.as_service() as connection:
+            row = connection.execute(statement, values).fetchone()
+        assert row is not None
+        return row["answer"]
+
+    run = service("select start_sync_run(%s, %s) as answer", user, newest)["run_id"]
+    move_to(database, user, "free")
+    assert newest not in enabled(database, user)
+    lease = service("select claim_sync_run(%s) as answer", run)["lease"]
+    page = [{"platform_content_id": "v1", "content_type": "long_video", "title": "One", "visibility": "public"}]
+    store = "select apply_content_page(%s, %s, 0, %s, null, true) as answer"
+    assert service(store, run, lease, Jsonb(page)) == {"status": "done"}
+    with database.as_user(user) as client:
+        row = client.execute("select status, items_created from sync_run where id = %s", [run]).fetchone()
+    assert row == {"status": "succeeded", "items_created": 1}
+    with pytest.raises(psycopg.Error) as refused:
+        service("select start_sync_run(%s, %s) as answer", user, newest)
+    assert refused.value.sqlstate == "PT409"
+    move_to(database, user, "premium")
+    assert service("select start_sync_run(%s, %s) as answer", user, newest)["created"] is True
 
 
 def test_what_the_user_switched_off_stays_off(database: Database, creator: tuple[UUID, list[UUID]]) -> None:
