@@ -769,7 +769,8 @@ language plpgsql
 security definer
 set search_path = ''
 -- A page is fifty lookups by key, however large the account is. The planner cannot know: it plans once for all accounts,
--- and may plan while the table is still empty.
+-- and may plan while the table is still empty. A large page is sorted in memory.
+set work_mem = '32MB'
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -783,8 +784,8 @@ begin
 
     -- The left join comes first and keeps only what differs, so that an unchanged item is neither locked nor written.
     -- A field that its owner edited is compared with what the platform said last, and stays as its owner wrote it.
-    with incoming as materialized (
-        select distinct on (x.platform_content_id)
+    with incoming as (
+        select
             x.platform_content_id, t.id as content_type_id, x.platform_url, x.title, x.description, x.thumbnail_url, x.media_url,
             x.duration_seconds as new_duration, x.views_count as new_views, x.likes_count, x.comments_count,
             x.shares_count as new_shares, coalesce(x.tags, '{}') as tags,
@@ -799,7 +800,6 @@ begin
         )
         join public.content_type as t on t.slug = x.content_type
         where x.platform_content_id is not null
-        order by x.platform_content_id
     ),
 
     matched as materialized (
@@ -848,6 +848,7 @@ begin
             m.tags, m.hashtags, m.category, m.language, m.published_at, m.visibility, m.media, store_content.synced_at
         from matched as m
         where m.item_id is null
+        on conflict on constraint content_item_once_an_account do nothing -- a page that lists an item twice
         returning id
     ),
 
@@ -929,7 +930,7 @@ begin
     )
 
     select
-        array(select m.item_id from matched as m where m.item_id is not null union all select n.id from inserted as n),
+        array(select distinct m.item_id from matched as m where m.item_id is not null union all select n.id from inserted as n),
         (select count(*) from inserted),
         (select count(*) from refreshed) + (select count(*) from rewritten),
         (select count(*) from conflicts)
