@@ -269,6 +269,7 @@ create table private.analysis_run (
     prompt_tokens integer,
     completion_tokens integer,
     suggestion_id uuid references public.ai_suggestion (id) on delete set null,
+    is_answered_from_earlier boolean not null default false,
     created_at timestamptz not null default now(),
     constraint analysis_run_key_length check (char_length(idempotency_key) <= 255),
     constraint analysis_run_origin_known check (origin in ('request', 'automatic')),
@@ -276,6 +277,7 @@ create table private.analysis_run (
 );
 comment on table private.analysis_run is 'Analyses from charge to suggestion. Tokens of failed ones are kept: the operator paid for them, the user did not.';
 comment on column private.analysis_run.request is 'What was asked for with the key: {provider, model, force}.';
+comment on column private.analysis_run.is_answered_from_earlier is 'The item was unchanged: the suggestion is that of an earlier run, and nothing was charged.';
 comment on column private.analysis_run.attempt is 'Counts who took the run up; only the last may finish it.';
 create unique index analysis_run_once_a_key on private.analysis_run (user_id, idempotency_key) where idempotency_key is not null;
 create unique index analysis_run_one_open_an_item on private.analysis_run (content_item_id) where status in ('queued', 'running');
@@ -322,6 +324,19 @@ end;
 $$;
 comment on function private.content_texts(public.content_item) is 'The texts of an item that an analysis reads and a suggestion may replace.';
 revoke execute on function private.content_texts(public.content_item) from public, anon, authenticated, service_role;
+
+create function private.content_hash(item public.content_item)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    return encode(sha256(convert_to(private.content_texts(item)::text, 'UTF8')), 'hex');
+end;
+$$;
+comment on function private.content_hash(public.content_item) is 'What content_texts has, as one value to compare.';
+revoke execute on function private.content_hash(public.content_item) from public, anon, authenticated, service_role;
 
 create function private.choose_model(user_id uuid, provider text, model text, providers text[])
 returns public.ai_model
@@ -509,7 +524,7 @@ begin
         finished_at = null,
         failure_code = null,
         content_snapshot = private.content_texts(v_item),
-        content_hash = encode(sha256(convert_to(private.content_texts(v_item)::text, 'UTF8')), 'hex'),
+        content_hash = private.content_hash(v_item),
         provider_id = v_model.provider_id,
         model_id = v_model.id
     where r.id = v_run.id
@@ -606,7 +621,9 @@ begin
                     using errcode = 'PT409', hint = 'idempotency_key_reused';
             end if;
             if v_run.status = 'succeeded' then
-                return private.suggestion_answer('done', v_run.suggestion_id);
+                return private.suggestion_answer(
+                    case when v_run.is_answered_from_earlier then 'unchanged' else 'done' end, v_run.suggestion_id
+                );
             end if;
         end if;
     end if;
@@ -629,16 +646,28 @@ begin
         join public.ai_provider as p on p.id = s.provider_id
         left join public.ai_model as m on m.id = s.model_id
         where s.content_item_id = begin_analysis.content_item_id
-            and s.content_hash = encode(sha256(convert_to(private.content_texts(v_item)::text, 'UTF8')), 'hex')
             -- Somebody who names a provider or a model wants its opinion, not another one's.
             and (begin_analysis.provider is null or p.slug = begin_analysis.provider)
             and (begin_analysis.model is null or m.model_name = begin_analysis.model or m.id::text = begin_analysis.model)
         order by s.version desc
         limit 1;
-        if found then
+        if found and v_suggestion.content_hash = private.content_hash(v_item) then
             if v_run.status in ('queued', 'running') then
                 perform private.close_run(v_run.id, 'superseded');
             end if;
+            -- The key keeps its answer, also if the item changes later.
+            insert into private.analysis_run (
+                user_id, content_item_id, origin, idempotency_key, request, status, finished_at, suggestion_id, is_answered_from_earlier
+            )
+            select
+                begin_analysis.user_id, begin_analysis.content_item_id, 'request', begin_analysis.idempotency_key, v_request,
+                'succeeded', clock_timestamp(), v_suggestion.id, true
+            where begin_analysis.idempotency_key is not null
+            on conflict (user_id, idempotency_key) where idempotency_key is not null do update set
+                status = 'succeeded',
+                finished_at = clock_timestamp(),
+                suggestion_id = excluded.suggestion_id,
+                is_answered_from_earlier = true;
             return private.suggestion_answer('unchanged', v_suggestion.id);
         end if;
     end if;

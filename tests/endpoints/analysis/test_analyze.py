@@ -110,9 +110,14 @@ def test_an_unchanged_item_answers_from_its_last_analysis(studio: Studio) -> Non
     status, changed = studio.analyse(creator, item)
     assert (status, changed["version"]) == (201, 3)
     assert studio.used(creator) == 3
+    # 'Last' is the last one: what was analysed before that does not count any more.
+    studio.execute("update content_item set title = %s where id = %s", TITLE, item)
+    status, back = studio.analyse(creator, item)
+    assert (status, back["version"]) == (201, 4)
     # A named provider is asked for its own opinion.
     status, other = studio.analyse(creator, item, provider="openai")
-    assert (status, other["version"]) == (201, 4)
+    assert (status, other["version"]) == (201, 5)
+    assert studio.analyse(creator, item, provider="openai")[0] == 200
 
 
 def test_a_repeated_key_is_the_same_call(studio: Studio) -> None:
@@ -128,6 +133,19 @@ def test_a_repeated_key_is_the_same_call(studio: Studio) -> None:
     stranger = studio.creator()
     status, _ = studio.analyse(stranger, studio.item(stranger), key="key-1", force=True)
     assert status == 201
+
+
+def test_a_key_keeps_the_answer_of_an_unchanged_item(studio: Studio) -> None:
+    creator = studio.creator()
+    item = studio.item(creator)
+    _, first = studio.analyse(creator, item)
+    status, again = studio.analyse(creator, item, key="key")
+    assert (status, again["id"]) == (200, first["id"])
+    studio.execute("update content_item set title = 'Something else' where id = %s", item)
+    status, repeated = studio.analyse(creator, item, key="key")
+    assert (status, repeated["id"]) == (200, first["id"])
+    assert studio.analyse(creator, item, key="another")[0] == 201
+    assert studio.used(creator) == 2
 
 
 def test_without_quota_nothing_is_made(studio: Studio) -> None:
