@@ -174,6 +174,7 @@ def main() -> None:
         kwargs={"row_factory": dict_row, "application_name": "auth"},
         min_size=1,
         max_size=10,
+        check=ConnectionPool.check_connection,  # Postgres may have been started again meanwhile
         open=True,
     )
     issuer = Issuer(SigningKey.load(Path(environment["SIGNING_KEY_FILE"])), environment["SUPABASE_URL"])

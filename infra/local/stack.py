@@ -84,6 +84,11 @@ class Stack:
             child.stop()
         self._resources.close()
 
+    def revive_database(self) -> None:
+        """Start Postgres again if it has ended; what was committed is there, and clients connect anew."""
+        if isinstance(self.server, EmbeddedServer) and not self.server.is_running:
+            self._start_server()
+
     @property
     def admin_dsn(self) -> str:
         """The database as superuser."""
@@ -176,9 +181,8 @@ class Stack:
             self._bootstrap_existing()
             apply_sql(self.server.dsn(self.database, "postgres"))
             return
-        embedded = EmbeddedServer.start(self.folder / "postgres", port=self.ports.postgres)
-        self._resources.callback(embedded.stop)
-        self.server, self.database = embedded, DATABASE
+        embedded = self._start_server()
+        self.database = DATABASE
         with embedded.connect(DATABASE) as connection:
             is_new = not is_bootstrapped(connection)
         if is_new:
@@ -191,6 +195,12 @@ class Stack:
             )
             self._build_database()
             apply_sql(embedded.dsn(DATABASE, "postgres"))
+
+    def _start_server(self) -> EmbeddedServer:
+        embedded = EmbeddedServer.start(self.folder / "postgres", port=self.ports.postgres)
+        self._resources.callback(embedded.stop)
+        self.server = embedded
+        return embedded
 
     def _build_database(self) -> None:
         # Under another name until it is complete: a start that was killed half way must not leave half a database.
@@ -269,6 +279,7 @@ def _watch(stack: Stack, stopped: threading.Event) -> None:
     """Until `stopped`: start again what ended. StackError if a part keeps ending."""
     restarts: list[float] = []
     while not stopped.wait(0.5):
+        stack.revive_database()
         for child in stack.children.values():
             if child.is_running:
                 continue

@@ -220,6 +220,35 @@ def test_an_existing_server_can_be_used(postgres_server: EmbeddedServer, folder:
     postgres_server.drop_database("foreign")
 
 
+@pytest.mark.xdist_group("stack")
+@pytest.mark.parametrize("name", ["gateway", "data_api", "functions", "sqs", "worker", "postgres"])
+def test_any_part_can_be_killed_and_started_again(stack: Stack, name: str) -> None:
+    def use() -> None:
+        """Postgres, Auth, the data API, the functions and SQS in one go."""
+        address = {"email": f"{os.urandom(6).hex()}@example.com", "password": "correct horse battery"}
+        key = {"apikey": stack.env["SUPABASE_PUBLISHABLE_KEY"]}
+        signed_up = httpx.post(f"{stack.env['SUPABASE_URL']}/auth/v1/signup", json=address, headers=key)
+        token = {"Authorization": f"Bearer {signed_up.json()['access_token']}"}
+        rows = httpx.get(f"{stack.env['SUPABASE_URL']}/rest/v1/users?select=id", headers=key | token)
+        assert len(rows.json()) == 1
+        assert httpx.get(f"{stack.env['FUNCTIONS_URL']}/health").status_code == 200
+        depths = httpx.get(f"{stack.env['FUNCTIONS_URL']}/_local/queues").json()
+        assert {"sync", "sync-dead-letter"} <= set(depths)
+
+    use()
+    if name == "postgres":
+        assert isinstance(stack.server, EmbeddedServer)
+        assert stack.server.process is not None
+        stack.server.process.kill()
+        stack.server.process.wait()
+        stack.revive_database()
+    else:
+        stack.child(name).kill()
+        stack.child(name).start()
+        stack.child(name).wait_until_ready()
+    use()
+
+
 def test_env_files_survive_a_shell(tmp_path: Path) -> None:
     hostile = {"A": 'it\'s $HOME `id` "quoted"\nsecond line', "B": '{"https://x": "y z"}', "C": ""}
     write_env_file(tmp_path / "env", hostile)

@@ -83,6 +83,7 @@ class Queues:
 
     def depths(self) -> dict[str, dict[str, int]]:
         """How many messages are visible and in flight, for every queue."""
+        self.create()  # an SQS that was started again has lost them
         depths = {}
         for queue in self.service.queues.values():
             answer = self.client.get_queue_attributes(QueueUrl=self.url(queue.name), AttributeNames=["All"])
