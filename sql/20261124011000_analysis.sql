@@ -655,19 +655,22 @@ begin
             if v_run.status in ('queued', 'running') then
                 perform private.close_run(v_run.id, 'superseded');
             end if;
-            -- The key keeps its answer, also if the item changes later.
-            insert into private.analysis_run (
-                user_id, content_item_id, origin, idempotency_key, request, status, finished_at, suggestion_id, is_answered_from_earlier
-            )
-            select
-                begin_analysis.user_id, begin_analysis.content_item_id, 'request', begin_analysis.idempotency_key, v_request,
-                'succeeded', clock_timestamp(), v_suggestion.id, true
-            where begin_analysis.idempotency_key is not null
-            on conflict (user_id, idempotency_key) where idempotency_key is not null do update set
-                status = 'succeeded',
-                finished_at = clock_timestamp(),
-                suggestion_id = excluded.suggestion_id,
-                is_answered_from_earlier = true;
+            -- The key keeps its answer, also if the item changes later. The subscription's lock makes the key ours.
+            if v_run.id is not null then
+                update private.analysis_run as r set
+                    status = 'succeeded',
+                    finished_at = clock_timestamp(),
+                    suggestion_id = v_suggestion.id,
+                    is_answered_from_earlier = true
+                where r.id = v_run.id;
+            elsif begin_analysis.idempotency_key is not null then
+                insert into private.analysis_run (
+                    user_id, content_item_id, origin, idempotency_key, request, status, finished_at, suggestion_id, is_answered_from_earlier
+                ) values (
+                    begin_analysis.user_id, begin_analysis.content_item_id, 'request', begin_analysis.idempotency_key, v_request,
+                    'succeeded', clock_timestamp(), v_suggestion.id, true
+                );
+            end if;
             return private.suggestion_answer('unchanged', v_suggestion.id);
         end if;
     end if;
