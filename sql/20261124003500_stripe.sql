@@ -95,7 +95,7 @@ comment on column private.stripe_checkout.price_id is 'The plan''s price; null f
 create index stripe_checkout_user_id_idx on private.stripe_checkout (user_id, created_at desc);
 create index stripe_checkout_subscription_id_idx on private.stripe_checkout (subscription_id);
 create index stripe_checkout_unsettled_idx on private.stripe_checkout (checked_at)
-where session_id is not null and (status = 'open' or payment_status = 'unpaid');
+where session_id is not null and (status = 'open' or status = 'complete' and payment_status = 'unpaid');
 revoke all on table private.stripe_checkout from public, anon, authenticated, service_role;
 
 create table private.stripe_usage (
@@ -459,7 +459,8 @@ begin
     delete from private.stripe_checkout as c
     where c.id in (
         select d.id from private.stripe_checkout as d
-        where d.created_at < v_before and d.payment_status is distinct from 'unpaid'
+        where d.created_at < v_before and d.status not in ('open', 'complete')
+            or d.created_at < v_before and d.payment_status is distinct from 'unpaid'
         limit max_rows
     );
     get diagnostics v_count = row_count;
@@ -1089,7 +1090,7 @@ begin
         update private.stripe_checkout as c set checked_at = now()
         where c.id in (
             select d.id from private.stripe_checkout as d
-            where d.session_id is not null and (d.status = 'open' or d.payment_status = 'unpaid')
+            where d.session_id is not null and (d.status = 'open' or d.status = 'complete' and d.payment_status = 'unpaid')
                 and d.created_at > now() - interval '40 days'
             order by d.checked_at
             limit max_readings

@@ -21,6 +21,8 @@ from functions.stripe_webhook import signature
 
 READ_DEADLINE_SECONDS = 2.0  # Stripe answers in a fraction of it; a slow one is better met by a later delivery
 REFETCH_SECONDS = 60.0
+LATEST_SECONDS = 4_102_444_800  # 2100-01-01: whatever lies beyond is no time
+TYPE_PATTERN = re.compile(r"[a-z0-9_.]{1,100}")
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,255}")  # they become parts of addresses
 CHECKOUT_TYPES = (
     "checkout.session.completed",
@@ -149,9 +151,9 @@ def read(body: dict[str, Any]) -> Event:
         raise BadEventError
     return Event(
         id=identity,
-        type=type_name[:100],
+        type=type_name,
         livemode=body.get("livemode") is True,
-        created=created if isinstance(created, int) else None,
+        created=created if isinstance(created, int) and 0 < created < LATEST_SECONDS else None,
         kind=kind,
         object_id=object_id,
     )
@@ -159,6 +161,8 @@ def read(body: dict[str, Any]) -> Event:
 
 def kind_of(event_type: str) -> str | None:
     """Which kind of object to read again because of an event of this type; None: it concerns no plan."""
+    if not TYPE_PATTERN.fullmatch(event_type):
+        return None
     if event_type in CHECKOUT_TYPES:
         return "checkout"
     if event_type == "customer.deleted":

@@ -94,6 +94,21 @@ def test_a_signed_body_that_is_no_event_is_refused(world: World, body: bytes) ->
     assert world.inbox() == before
 
 
+def test_fields_that_make_no_sense_harm_nothing(world: World) -> None:
+    user = world.user(subscribed="premium")
+    event = world.events("customer.subscription.created")[0]
+    for number, created in enumerate((10**30, -1, 1.5, "now", None, True, [])):
+        answer = world.deliver({**event, "id": f"evt-odd-{number}", "created": created})
+        assert answer["statusCode"] == 200
+    for kind in ("customer.subscription.\0", "customer.subscription." + "x" * 500, "invoice.ü"):
+        assert body_of(world.deliver({**event, "type": kind}))["outcome"] == "ignored"
+    for thing in (None, [], {}, {"id": None}, {"id": "sub/../customers"}, {"id": "x" * 300}, {"id": "sub_1?a=b"}):
+        body = json.dumps({**event, "data": {"object": thing}}).encode()
+        answer = post(body, sign(body, SECRET, int(time.time())))
+        assert (answer["statusCode"], body_of(answer)["code"]) == (400, "bad_event")
+    assert world.row(user)["tier"] == "premium"
+
+
 @pytest.mark.parametrize(
     "kind", ["charge.succeeded", "customer.created", "price.created", "a.b.c", "v1.billing.meter.x"]
 )

@@ -142,6 +142,23 @@ def test_a_purchase_whose_every_event_was_lost_is_found(world: World, maintenanc
     assert world.row(user)["tier"] == "premium"
 
 
+def test_only_what_may_still_change_is_read_again(world: World) -> None:
+    """Ended subscriptions, expired and paid pages have said their last word."""
+    user, other = world.user(subscribed="premium"), world.user()
+    world.deliver_all()
+    ended = world.row(user)["stripe_subscription_id"]
+    world.api("DELETE", f"/v1/subscriptions/{ended}")
+    world.deliver_all()
+    world.call(other, "/billing/checkout", tier="basic")
+    world.api("POST", f"/v1/checkout/sessions/{world.stripe.books.all('checkout.session')[0]['id']}/expire")
+    world.deliver_all()
+    buy(world, world.user())
+    due = {row["id"] for row in billing.claim_readings(1000)}
+    assert ended not in due
+    assert not due & {one["id"] for one in world.stripe.books.all("checkout.session")}
+    assert world.stripe.books.all("subscription")[0]["id"] in due
+
+
 def test_a_subscription_known_by_its_id_only_is_read(world: World, maintenance: Maintenance) -> None:
     user = world.user(subscribed="premium")
     world.deliver_all()
