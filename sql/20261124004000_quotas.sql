@@ -510,6 +510,66 @@ comment on function private.release_charge(uuid, text) is
     'Gives an unsettled charge back, booked to its own cycle; a counter that has rolled since is left alone. False if there was nothing to give back.';
 revoke execute on function private.release_charge(uuid, text) from public, anon, authenticated, service_role;
 
+create function private.settle_charges(user_id uuid, idempotency_keys text[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    update public.quota_usage_history as h set settled_at = now()
+    where h.user_id = settle_charges.user_id
+        and h.idempotency_key = any(settle_charges.idempotency_keys)
+        and h.released_at is null
+        and h.settled_at is null;
+end;
+$$;
+comment on function private.settle_charges(uuid, text[]) is 'As settle_quota, for many charges of one user. Keys without a live charge are passed over.';
+revoke execute on function private.settle_charges(uuid, text[]) from public, anon, authenticated, service_role;
+
+create function private.release_charges(user_id uuid, idempotency_keys text[], reason text)
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_ids uuid[];
+    v_part record;
+    v_used integer;
+begin
+    perform 1 from public.subscription as s where s.user_id = release_charges.user_id for update;
+    with released as (
+        update public.quota_usage_history as h set released_at = now()
+        where h.user_id = release_charges.user_id and h.idempotency_key = any(release_charges.idempotency_keys)
+            and h.operation = 'increment' and h.released_at is null and h.settled_at is null
+        returning h.id
+    )
+    select array_agg(r.id) into v_ids from released as r;
+    -- A counter that moves a thousand times in one transaction takes longer each time: it moves once for each type and cycle.
+    for v_part in
+        select h.quota_type, h.billing_cycle_start, sum(h.amount)::integer as amount
+        from public.quota_usage_history as h where h.id = any(v_ids) group by 1, 2 order by 1, 2
+    loop
+        v_used := private.move_counter(user_id, v_part.quota_type, -v_part.amount, v_part.billing_cycle_start);
+        insert into public.quota_usage_history (
+            user_id, quota_type, operation, amount, current_value, max_value, related_entity_type, related_entity_id,
+            reason, billing_cycle_start, billing_cycle_end
+        )
+        select
+            h.user_id, h.quota_type, 'decrement', h.amount,
+            coalesce(v_used + v_part.amount - sum(h.amount) over (order by h.created_at, h.id), 0), h.max_value,
+            h.related_entity_type, h.related_entity_id, release_charges.reason, h.billing_cycle_start, h.billing_cycle_end
+        from public.quota_usage_history as h
+        where h.id = any(v_ids) and h.quota_type = v_part.quota_type and h.billing_cycle_start = v_part.billing_cycle_start;
+    end loop;
+    return coalesce(cardinality(v_ids), 0);
+end;
+$$;
+comment on function private.release_charges(uuid, text[], text) is
+    'As release_charge, for many charges of one user: a history row each, one movement of the counter; how many were given back.';
+revoke execute on function private.release_charges(uuid, text[], text) from public, anon, authenticated, service_role;
+
 create function private.refund_quota(user_id uuid, idempotency_key text, reason text)
 returns boolean
 language plpgsql

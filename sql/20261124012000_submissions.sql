@@ -74,6 +74,7 @@ create table public.seo_submission (
     check_count integer not null default 0,
     error_code text,
     is_automatic boolean not null default false,
+    is_charged boolean not null default false,
     lease_token uuid,
     submitted_at timestamptz,
     indexed_at timestamptz,
@@ -99,6 +100,7 @@ comment on column public.seo_submission.error_code is 'A stable word for the rea
 comment on column public.seo_submission.coverage_state is 'The engine''s own words about the page, for people; nothing is decided by them.';
 comment on column public.seo_submission.request_payload is 'What the engine was told, without credentials.';
 comment on column public.seo_submission.response_body is 'What the engine answered, without credentials.';
+comment on column public.seo_submission.is_charged is 'The request that made it was charged for it; if the charge is given back before an engine takes the page, it is made anew.';
 comment on column public.seo_submission.lease_token is 'Stamped by a claim; only its bearer may complete the row.';
 create index seo_submission_due_idx on public.seo_submission (search_engine_id, next_retry_at)
 where status in ('pending', 'submitted', 'crawled') and next_retry_at is not null;
@@ -626,12 +628,12 @@ begin
             end if;
             insert into public.seo_submission (
                 id, content_item_id, user_id, connection_id, search_engine_id, submitted_url, status, error_code, error_message,
-                next_retry_at, is_automatic
+                next_retry_at, is_automatic, is_charged
             ) values (
                 v_id, create_submissions.content_item_id, create_submissions.user_id, v_target.connection_id,
                 v_target.search_engine_id, url, case when v_target.error_code is null then 'pending' else 'refused' end,
                 v_target.error_code, v_target.error_message, case when v_target.error_code is null then now() end,
-                create_submissions.is_automatic
+                create_submissions.is_automatic, v_target.error_code is null
             );
             v_entries := v_entries || jsonb_build_object('id', v_id);
             if v_target.error_code is null then
@@ -1199,30 +1201,30 @@ begin
         end if;
     end loop;
 
-    -- Money last, user by user in one order. Settling moves no counter, so thousands of charges are one statement.
-    update public.quota_usage_history as h set settled_at = now()
-    from public.seo_submission as s
-    where s.id = any(v_accepted) and h.user_id = s.user_id and h.idempotency_key = private.submission_key(s.id)
-        and h.released_at is null and h.settled_at is null;
+    -- Money last, user by user in one order.
     for v_row in
-        select s.id, s.user_id, false as is_accepted from public.seo_submission as s where s.id = any(v_refund)
-        union all
-        -- Charges that were given back while the engine kept everybody waiting; they are made anew.
-        select s.id, s.user_id, true from public.seo_submission as s
-        where s.id = any(v_accepted)
-            and exists (
-                select 1 from public.quota_usage_history as h
-                where h.user_id = s.user_id and h.related_entity_id = s.id and h.released_at is not null
-            )
+        select
+            s.user_id,
+            array_agg(private.submission_key(s.id)) filter (where s.id = any(v_accepted)) as accepted,
+            array_agg(private.submission_key(s.id)) filter (where s.id = any(v_refund)) as refused
+        from public.seo_submission as s
+        where s.id = any(v_accepted || v_refund)
+        group by s.user_id order by s.user_id
+    loop
+        perform private.settle_charges(v_row.user_id, v_row.accepted);
+        perform private.release_charges(v_row.user_id, v_row.refused, 'search engine did not take the page');
+    end loop;
+    -- Charges that were given back while the engine kept everybody waiting are made anew, if the plan still has room.
+    for v_row in
+        select s.id, s.user_id from public.seo_submission as s
+        where s.id = any(v_accepted) and s.is_charged
             and not exists (
                 select 1 from public.quota_usage_history as h
                 where h.user_id = s.user_id and h.idempotency_key = private.submission_key(s.id) and h.released_at is null
             )
-        order by user_id, id
+        order by s.user_id, s.id
     loop
-        if not v_row.is_accepted then
-            perform private.refund_quota(v_row.user_id, private.submission_key(v_row.id), 'search engine did not take the page');
-        elsif (private.consume_quota(
+        if (private.consume_quota(
             v_row.user_id, 'seo_submission', 1, private.submission_key(v_row.id), 'seo_submission', v_row.id, 'page taken by the search engine'
         ) ->> 'allowed')::boolean then
             perform private.settle_quota(v_row.user_id, private.submission_key(v_row.id));
