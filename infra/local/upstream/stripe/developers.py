@@ -22,6 +22,7 @@ class Developers(Desk):
             "GET /v1/events": self.list_events,
             "GET /v1/events/{id}": self.get_event,
             "POST /v1/webhook_endpoints": self.create_webhook_endpoint,
+            "GET /v1/webhook_endpoints": self.list_webhook_endpoints,
             "POST /v1/test_helpers/test_clocks": self.create_test_clock,
             "GET /v1/test_helpers/test_clocks/{id}": self.getter("test_helpers.test_clock"),
             "POST /v1/test_helpers/test_clocks/{id}/advance": self.advance_test_clock,
@@ -53,16 +54,10 @@ class Developers(Desk):
             tuple(params.words("enabled_events")) or ("*",),
         )
         self.endpoints.append(made)
-        return {
-            "id": made.id,
-            "object": "webhook_endpoint",
-            "api_version": made.api_version,
-            "enabled_events": list(made.enabled_events),
-            "livemode": False,
-            "secret": made.secret,
-            "status": "enabled",
-            "url": made.url,
-        }
+        return {**_shown(made), "secret": made.secret}
+
+    def list_webhook_endpoints(self, params: Params) -> Object:
+        return page(params, [_shown(one) for one in reversed(self.endpoints)], "/v1/webhook_endpoints")
 
     def create_test_clock(self, params: Params) -> Object:
         made = {
@@ -86,3 +81,15 @@ class Developers(Desk):
             clock["frozen_time"] = min(clock["frozen_time"] + DAY_SECONDS, to)
             self.books.settle_due()
         return clock
+
+
+def _shown(endpoint: Endpoint) -> Object:
+    return {
+        "id": endpoint.id,
+        "object": "webhook_endpoint",
+        "api_version": endpoint.api_version,
+        "enabled_events": list(endpoint.enabled_events),
+        "livemode": False,
+        "status": "enabled",
+        "url": endpoint.url,
+    }
