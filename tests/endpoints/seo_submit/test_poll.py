@@ -119,6 +119,27 @@ def test_client_errors_are_final_tried_once_and_refunded(newsroom: Newsroom, eng
     assert [notice["type"] for notice in newsroom.notifications(creator)] == ["seo_failed"] * 5
 
 
+def test_many_charges_are_given_back_at_once_with_a_row_of_history_each(newsroom: Newsroom) -> None:
+    creator = newsroom.creator("indexnow", tier="premium")
+    many(newsroom, creator, "indexnow", 50)
+    newsroom.execute(
+        """
+        select private.consume_quota(user_id, 'seo_submission', 1, 'seo:' || id, 'seo_submission', id, 'test')
+        from seo_submission where user_id = %s
+        """,
+        creator.id,
+    )
+    assert newsroom.used(creator) == 50
+    newsroom.fault("indexnow", status=403)
+    newsroom.poll()
+    assert (newsroom.used(creator), newsroom.unsettled(creator)) == (0, 0)
+    released = newsroom.rows(
+        "select current_value, amount from quota_usage_history where user_id = %s and operation = 'decrement'",
+        creator.id,
+    )
+    assert sorted(row["current_value"] for row in released) == list(range(50))
+
+
 def test_a_charge_that_was_given_back_meanwhile_is_made_anew(newsroom: Newsroom) -> None:
     creator = newsroom.creator("indexnow")
     newsroom.fault("indexnow", status=429, headers={"Retry-After": "7200"})
