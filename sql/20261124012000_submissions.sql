@@ -825,6 +825,10 @@ begin
     if v_engine_id is null then
         raise exception 'There is no search engine of this name.' using errcode = 'PT404', hint = 'unknown_search_engine';
     end if;
+    if not exists (select 1 from public.search_engine as e where e.id = v_engine_id and e.is_active) then
+        -- Switched off by an admin: what is due stays due.
+        return jsonb_build_object('token', v_token, 'groups', '[]'::jsonb, 'claimed', 0);
+    end if;
     -- Looked for before the breaker is asked: the one call after a pause must not be wasted on nothing.
     v_ids := array(
         select s.id from public.seo_submission as s

@@ -27,6 +27,10 @@ SECONDS_OF_A_CALL = 20.0  # the longest that one page may take: its page, a toke
 Result = dict[str, Any]
 T = TypeVar("T")
 
+_NO_CREDENTIALS = SubmissionOutcome(
+    "failed", "credentials_missing", "The credentials of the site are gone; connect it again.", are_credentials_bad=True
+)
+
 
 def run(engine: str, *, seconds_left: Callable[[], float], ids: Sequence[str] | None = None) -> int:
     """Claim a batch of `engine`'s due submissions (or those of `ids`), do them, store what came of it.
@@ -61,15 +65,16 @@ class _Turn:
         for group in groups:
             site = Site(group["site_url"], group["credentials"] or {})
             pages = group["pages"]
-            known = {"connection_id": group["connection_id"]}
+            for_all = None if site.credentials else _NO_CREDENTIALS
+            known = {"connection_id": group["connection_id"], "is_check": False}
             waiting = [page for page in pages if page[2] == "pending"]
-            yield from self._pages(_calls(self._spec, site, waiting), {**known, "is_check": False})
+            yield from self._pages(_calls(self._spec, site, waiting), known, for_all)
+            known = {**known, "is_check": True}
             waiting = [page for page in pages if page[2] != "pending"]
-            yield from self._pages(_questions(self._spec, site, waiting), {**known, "is_check": True})
+            yield from self._pages(_questions(self._spec, site, waiting), known, for_all)
 
-    def _pages(self, calls: Iterator[_Call], known: Result) -> Iterator[Result]:
-        """One result for each run of pages with the same outcome."""
-        for_all: SubmissionOutcome | None = None
+    def _pages(self, calls: Iterator[_Call], known: Result, for_all: SubmissionOutcome | None) -> Iterator[Result]:
+        """One result for each run of pages with the same outcome; `for_all` is one that is known beforehand."""
         for ids, call in calls:
             if for_all is not None:
                 yield {**known, "ids": ids, **self._stored(for_all, known["is_check"])}

@@ -457,6 +457,27 @@ def test_a_disconnected_site_is_called_off_refunded_and_its_secret_gone(newsroom
     assert newsroom.rows("select 1 from vault.secrets where name = %s", name) == []
 
 
+def test_an_engine_that_is_switched_off_is_not_called_and_loses_nothing(newsroom: Newsroom) -> None:
+    creator = newsroom.creator("indexnow")
+    many(newsroom, creator, "indexnow", 1)
+    newsroom.execute("update search_engine set is_active = false where slug = 'indexnow'")
+    newsroom.poll()
+    newsroom.execute("update search_engine set is_active = true where slug = 'indexnow'")
+    assert newsroom.requests("indexnow") == []
+    newsroom.poll()
+    assert len(newsroom.requests("indexnow", "POST")) == 1
+
+
+def test_a_site_without_credentials_fails_with_a_reason(newsroom: Newsroom) -> None:
+    creator = newsroom.creator("bing")
+    name = newsroom.row("select vault_secret_name as name from seo_connection where user_id = %s", creator.id)["name"]
+    newsroom.execute("delete from vault.secrets where name = %s", name)
+    (found,) = newsroom.submit(creator, PAGE)
+    assert (found["status"], found["error_code"]) == ("failed", "credentials_missing")
+    assert newsroom.used(creator) == 0
+    assert newsroom.requests("bing") == []
+
+
 def test_a_connection_that_was_switched_off_is_not_used_any_more(newsroom: Newsroom) -> None:
     creator = newsroom.creator("indexnow")
     newsroom.fault("indexnow", status=503)
