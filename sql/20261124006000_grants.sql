@@ -573,7 +573,7 @@ comment on function public.mark_grant_dead(uuid, integer, text) is
 revoke execute on function public.mark_grant_dead(uuid, integer, text) from public, anon, authenticated, service_role;
 grant execute on function public.mark_grant_dead(uuid, integer, text) to service_role;
 
-create function private.tokens_to_refresh(ahead interval, max_results integer)
+create function private.tokens_to_refresh(platform text, ahead interval, max_results integer)
 returns setof jsonb
 language plpgsql
 stable
@@ -582,11 +582,12 @@ set search_path = ''
 as $$
 begin
     return query
-    select jsonb_build_object('connection_id', c.id, 'platform', p.slug)
+    select to_jsonb(c.id)
     from public.platform_connection as c
     join public.platform as p on p.id = c.platform_id
     join private.token_state as t on t.connection_id = c.id
-    where c.is_active
+    where p.slug = tokens_to_refresh.platform
+        and c.is_active
         and t.is_refreshable
         and c.token_expires_at < clock_timestamp() + ahead
         and coalesce(t.refresh_not_before, '-infinity') <= clock_timestamp()
@@ -596,24 +597,24 @@ begin
     limit max_results;
 end;
 $$;
-comment on function private.tokens_to_refresh(interval, integer) is 'Body of public.tokens_to_refresh.';
-revoke execute on function private.tokens_to_refresh(interval, integer) from public, anon, authenticated, service_role;
-grant execute on function private.tokens_to_refresh(interval, integer) to service_role;
+comment on function private.tokens_to_refresh(text, interval, integer) is 'Body of public.tokens_to_refresh.';
+revoke execute on function private.tokens_to_refresh(text, interval, integer) from public, anon, authenticated, service_role;
+grant execute on function private.tokens_to_refresh(text, interval, integer) to service_role;
 
-create function public.tokens_to_refresh(ahead interval, max_results integer default 100)
+create function public.tokens_to_refresh(platform text, ahead interval, max_results integer default 100)
 returns setof jsonb
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-    return query select t.* from private.tokens_to_refresh(ahead, max_results) as t;
+    return query select t.* from private.tokens_to_refresh(platform, ahead, max_results) as t;
 end;
 $$;
-comment on function public.tokens_to_refresh(interval, integer) is
-    'Connections whose tokens end within `ahead` and can be renewed (service only), soonest first: {connection_id, platform}.';
-revoke execute on function public.tokens_to_refresh(interval, integer) from public, anon, authenticated, service_role;
-grant execute on function public.tokens_to_refresh(interval, integer) to service_role;
+comment on function public.tokens_to_refresh(text, interval, integer) is
+    'Ids of a platform''s connections whose tokens end within `ahead` and can be renewed (service only), soonest first.';
+revoke execute on function public.tokens_to_refresh(text, interval, integer) from public, anon, authenticated, service_role;
+grant execute on function public.tokens_to_refresh(text, interval, integer) to service_role;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The end. The rows and the secret go first, in one transaction; giving the grant back to the platform may take its time.

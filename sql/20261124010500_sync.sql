@@ -267,6 +267,22 @@ $$;
 comment on function private.platform_failed(uuid) is 'Counts a failure that is the platform''s own; enough of them in a row stop all calls to it.';
 revoke execute on function private.platform_failed(uuid) from public, anon, authenticated, service_role;
 
+create function private.stop_platform(platform_id uuid, seconds double precision)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    insert into private.platform_health as h (platform_id, stopped_until)
+    values (stop_platform.platform_id, clock_timestamp() + make_interval(secs => least(stop_platform.seconds, 86400)))
+    on conflict on constraint platform_health_pkey do update set
+        stopped_until = greatest(h.stopped_until, excluded.stopped_until);
+end;
+$$;
+comment on function private.stop_platform(uuid, double precision) is 'Nobody calls this platform for so long (a day at most).';
+revoke execute on function private.stop_platform(uuid, double precision) from public, anon, authenticated, service_role;
+
 create function private.platform_answered(platform_id uuid)
 returns void
 language plpgsql
@@ -955,7 +971,7 @@ revoke execute on function private.store_content(uuid, uuid, jsonb, timestamptz)
 
 create function private.apply_content_page(
     run_id uuid, lease uuid, page_number integer, items jsonb, next_cursor text, is_last boolean,
-    account jsonb, pause_seconds double precision, warning text
+    account jsonb, pause_seconds double precision, is_shared_pause boolean, warning text
 )
 returns jsonb
 language plpgsql
@@ -1022,6 +1038,9 @@ begin
         where a.id = v_account_id;
     end if;
     perform private.platform_answered(v_platform_id);
+    if is_shared_pause then
+        perform private.stop_platform(v_platform_id, pause_seconds);
+    end if;
 
     if apply_content_page.is_last then
         if v_run.error_code is null and not v_job.is_incremental then
@@ -1056,16 +1075,17 @@ begin
     return jsonb_build_object('status', 'next', 'page_number', v_job.page_number);
 end;
 $$;
-comment on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text) is
+comment on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text) is
     'Body of public.apply_content_page.';
-revoke execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
+revoke execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
+grant execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
 to service_role;
 
 create function public.apply_content_page(
     run_id uuid, lease uuid, page_number integer, items jsonb, next_cursor text default null, is_last boolean default false,
-    account jsonb default null, pause_seconds double precision default 0, warning text default null
+    account jsonb default null, pause_seconds double precision default 0, is_shared_pause boolean default false,
+    warning text default null
 )
 returns jsonb
 language plpgsql
@@ -1073,15 +1093,15 @@ set search_path = ''
 as $$
 begin
     return private.apply_content_page(
-        run_id, lease, page_number, items, next_cursor, is_last, account, pause_seconds, warning
+        run_id, lease, page_number, items, next_cursor, is_last, account, pause_seconds, is_shared_pause, warning
     );
 end;
 $$;
-comment on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text) is
+comment on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text) is
     'Stores one page of a claimed run (service only): items, cursor, counts, account facts, and the budget of the next page, in one transaction. {status}: next; done, after the last page; waiting, the run pauses; lost, somebody else has the run and nothing was written.';
-revoke execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
+revoke execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, text)
+grant execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
 to service_role;
 
 create function private.release_sync_run(
@@ -1120,10 +1140,7 @@ begin
         perform private.platform_failed(v_platform_id);
     elsif blame = 'app_limit' then
         -- The limit is everybody's: nobody else needs to find out by a call of his own.
-        insert into private.platform_health as h (platform_id, stopped_until)
-        values (v_platform_id, v_now + make_interval(secs => least(coalesce(retry_after_seconds, 60), 86400)))
-        on conflict on constraint platform_health_pkey do update set
-            stopped_until = greatest(h.stopped_until, excluded.stopped_until);
+        perform private.stop_platform(v_platform_id, coalesce(retry_after_seconds, 60));
     end if;
     if is_final or v_job.failures + 1 >= private.setting_int('sync.max_failures') then
         perform private.end_run(v_run.id, 'failed', release_sync_run.error_code, release_sync_run.error_message);

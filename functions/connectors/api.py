@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from functions.connectors.client import Request, Response, send
-from functions.connectors.spec import PlatformSpec
+from functions.connectors.spec import Pause, PlatformSpec
 from functions.core.errors import TokenRejectedError
 
 CALL_DEADLINE_SECONDS = 12.0
@@ -15,7 +15,7 @@ CALL_DEADLINE_SECONDS = 12.0
 class PlatformApi:
     """The `Api` of a spec. `renew` gets a fresh access token after the platform rejected the last one.
 
-    `pause_seconds` is how long the platform wants to be left alone after what was called so far; 0 if it does not mind.
+    `pause` is the longest one that the platform asked for with what was called so far.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class PlatformApi:
         self._access_token = access_token
         self._renew = renew
         self.scopes = scopes
-        self.pause_seconds = 0.0
+        self.pause: Pause | None = None
 
     def call(self, request: Request) -> Any:
         """The JSON of the answer. Raises what the platform's `check` says, and UpstreamError for what is not JSON."""
@@ -40,8 +40,9 @@ class PlatformApi:
                 raise
             self._access_token = self._renew()
             response = self._send(request)
-        if self._platform.read_pause is not None:
-            self.pause_seconds = max(self.pause_seconds, self._platform.read_pause(response))
+        asked = self._platform.read_pause(response) if self._platform.read_pause is not None else None
+        if asked is not None and (self.pause is None or asked.seconds > self.pause.seconds):
+            self.pause = asked
         return response.json()
 
     def _send(self, request: Request) -> Response:

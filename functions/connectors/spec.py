@@ -87,6 +87,14 @@ class OAuthSpec:
     check: Check = check_status
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long a platform wants to be left alone; `is_shared`: by everybody, not only on behalf of this account."""
+
+    seconds: float
+    is_shared: bool = False
+
+
 class Api(Protocol):
     """A platform's API on behalf of one account: signs, sends and checks each request (`functions.connectors.api`)."""
 
@@ -187,8 +195,8 @@ class PlatformSpec:
     anew (None if it is not there any more), `fetch_page` one page of its content from a cursor (None: the first).
     They only build requests and parse answers; `Api` does the rest.
     `check` reads the platform's error envelope: TokenRejectedError for an access token that is not good any more,
-    UpstreamUnavailableError for limits and outages, UpstreamRefusedError otherwise. `read_pause` reads the seconds that
-    an answer's headers ask us to wait before the next call. `app_limit_codes` are error codes of limits that all users
+    UpstreamUnavailableError for limits and outages, UpstreamRefusedError otherwise. `read_pause` reads the pause
+    that an answer's headers ask for before the next call. `app_limit_codes` are error codes of limits that all users
     share. `read_callback` checks and reads what the platform signs with our secret when it tells us of withdrawn
     consent and deletion requests (Meta): (signed request, client secret) -> payload, None if it is not genuine.
     """
@@ -201,7 +209,7 @@ class PlatformSpec:
     fetch_account: Callable[[Api, AccountRecord], AccountRecord | None]
     fetch_page: Callable[[Api, AccountRecord, str | None], Page]
     check: Check = check_status
-    read_pause: Callable[[Response], float] | None = None
+    read_pause: Callable[[Response], Pause | None] | None = None
     app_limit_codes: frozenset[str] = frozenset()
     read_callback: Callable[[str, str], Mapping[str, Any] | None] | None = None
 

@@ -53,9 +53,10 @@ def mark_grant_dead(connection_id: str, version: int, reason: str) -> bool:
     return bool(rpc("mark_grant_dead", connection_id=connection_id, version=version, reason=reason))
 
 
-def tokens_to_refresh(ahead: str, max_results: int) -> list[Row]:
-    """Tokens that end within `ahead` (an interval's text): `[{connection_id, platform}]`, soonest first."""
-    return list(rpc("tokens_to_refresh", ahead=ahead, max_results=max_results))
+def tokens_to_refresh(platform: str, ahead_seconds: int, max_results: int) -> list[str]:
+    """Ids of a platform's connections whose tokens end within so long and can be renewed, soonest first."""
+    found = rpc("tokens_to_refresh", platform=platform, ahead=f"{ahead_seconds} seconds", max_results=max_results)
+    return [str(connection_id) for connection_id in found]
 
 
 def disconnect(user_id: str, connection_id: str) -> Row:

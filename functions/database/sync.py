@@ -36,6 +36,7 @@ def apply_page(
     next_cursor: str | None,
     account: Row | None,
     pause_seconds: float,
+    is_shared_pause: bool,
     warning: str | None,
 ) -> Row:
     """Store one page, all or nothing; without a cursor it was the last. `{status}`: next, done, waiting or lost."""
@@ -49,6 +50,7 @@ def apply_page(
         is_last=next_cursor is None,
         account=account,
         pause_seconds=pause_seconds,
+        is_shared_pause=is_shared_pause,
         warning=warning,
     )
     return answer

@@ -87,7 +87,9 @@ def _connect(user_id: str, spec: PlatformSpec, token: Token) -> Row:
         for account in profile.accounts
         if account.access_token
     }
-    token = dataclasses.replace(token, extra={**token.extra, **own_tokens})
+    # Accounts with tokens of their own are read by those, which do not expire with the person's.
+    lifetime = None if own_tokens else token.lifetime_seconds
+    token = dataclasses.replace(token, extra={**token.extra, **own_tokens}, lifetime_seconds=lifetime)
     cannot = sorted({spec.oauth.optional_scopes[scope] for scope in optional} | ({"read"} if required else set()))
     answer = connections.complete(
         user_id,

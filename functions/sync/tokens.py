@@ -28,6 +28,10 @@ class Held:
     token: Token
     version: int
 
+    def has_own(self, platform_account_id: str) -> bool:
+        """Whether the account has an access token of its own."""
+        return f"account:{platform_account_id}" in self.token.extra
+
     def access_token(self, platform_account_id: str) -> str:
         """The account's own access token where it has one (a page's), else the grant's."""
         return self.token.extra.get(f"account:{platform_account_id}") or self.token.access_token
@@ -91,13 +95,14 @@ def _refresh(spec: PlatformSpec, connection_id: str, lease: dict[str, object], *
     return None
 
 
-def refresh_ahead(ahead: str = "1 hour", max_results: int = 100) -> int:
+def refresh_ahead(max_results: int = 100) -> int:
     """Renew tokens that end soon, for maintenance; how many are good again. No failure stops the others."""
     done = 0
-    for row in connections.tokens_to_refresh(ahead, max_results):
-        try:
-            use(row["platform"], row["connection_id"])
-        except (GrantRevokedError, UpstreamError):
-            continue
-        done += 1
+    for spec in registry.platforms().values():
+        for connection_id in connections.tokens_to_refresh(spec.slug, spec.oauth.refresh_ahead_seconds, max_results):
+            try:
+                use(spec.slug, connection_id)
+            except UpstreamError:
+                continue
+            done += 1
     return done

@@ -108,7 +108,8 @@ def _pages(run_id: str, claimed: Row, available: Time) -> Row:
             items=[content_row(record) for record in page.records],
             next_cursor=page.cursor,
             account=_account_row(fresh) if fresh else None,
-            pause_seconds=api.pause_seconds,
+            pause_seconds=api.pause.seconds if api.pause else 0,
+            is_shared_pause=api.pause is not None and api.pause.is_shared,
             warning=page.warning,
         )
         if answer["status"] != "next":
@@ -129,14 +130,33 @@ def _hand_on(user_id: str) -> None:
 
 
 def _api(spec: PlatformSpec, claimed: Row, account: AccountRecord) -> PlatformApi:
+    scopes = frozenset(claimed["scopes"])
     held = tokens.use(spec.slug, claimed["connection_id"])
 
     def renew() -> str:
         nonlocal held
-        held = tokens.use(spec.slug, claimed["connection_id"], rejected_version=held.version)
-        return held.access_token(account.platform_account_id)
+        if held.has_own(account.platform_account_id):
+            # A page's token fails by itself when its person loses their role there; the grant may still be good.
+            return _own_token_anew(spec, PlatformApi(spec, held.token.access_token, scopes, renew_grant), account)
+        return renew_grant()
 
-    return PlatformApi(spec, held.access_token(account.platform_account_id), frozenset(claimed["scopes"]), renew)
+    def renew_grant() -> str:
+        nonlocal held
+        held = tokens.use(spec.slug, claimed["connection_id"], rejected_version=held.version)
+        return held.token.access_token
+
+    return PlatformApi(spec, held.access_token(account.platform_account_id), scopes, renew)
+
+
+def _own_token_anew(spec: PlatformSpec, grant_api: PlatformApi, account: AccountRecord) -> str:
+    listed = spec.fetch_profile(grant_api).find(account)
+    if listed is None or listed.access_token is None:
+        raise UpstreamRefusedError(
+            f"{spec.display_name} no longer lists this account for the person who connected it.",
+            service=spec.display_name,
+            upstream_code="account_not_listed",
+        )
+    return listed.access_token
 
 
 def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: bool, blame: str | None = None) -> None:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from functions.core import http, queues
 from infra.local.stack import Stack
 from tests.e2e.creators import Creator
 
@@ -95,10 +96,18 @@ def sim(stack: Stack) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def in_process(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_process(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The functions' settings in this process, so that tests call handlers as Lambda does."""
     for name, value in stack.child_environment().items():
         monkeypatch.setenv(name, value)
+    # Made here, so that threads that begin together do not make several; closed here, because pytest counts sockets.
+    shared = (http.client, queues._client)
+    clients = [make() for make in shared]
+    yield
+    for made in clients:
+        made.close()
+    for make in shared:
+        make.cache_clear()
 
 
 @pytest.fixture

@@ -363,3 +363,56 @@ def test_dead_messages_are_given_another_chance(
     assert main(["redrive"]) == "0 messages moved back to sync"
     assert creator.wait_for_run(run_id)["status"] == "succeeded"
     sqs.close()
+
+
+def test_a_pages_own_token_is_had_anew(sign_up: SignUp, db: Db, sim: Sim, new_account: NewAccount) -> None:
+    creator = sign_up()
+    account_id = creator.connect("facebook", new_account(20, "facebook"))["accounts"][0]["id"]
+    db(
+        """select vault.update_secret(s.id, jsonb_set(d.decrypted_secret::jsonb, '{extra}', (
+               select jsonb_object_agg(key, 'a token that is not good any more')
+               from jsonb_each(d.decrypted_secret::jsonb -> 'extra')))::text)
+           from vault.secrets as s join vault.decrypted_secrets as d on d.id = s.id
+           join platform_connection as c on c.vault_secret_name = s.name where c.user_id = %s""",
+        creator.id,
+    )
+    assert creator.sync(account_id)["status"] == "succeeded"
+    (connection,) = creator.rest("platform_connection")
+    assert connection["is_active"] is True
+
+
+def test_tokens_are_renewed_ahead_of_their_end(sign_up: SignUp, db: Db, sim: Sim, new_account: NewAccount) -> None:
+    creator = sign_up()
+    slug = new_account(20, "tiktok")
+    connection_id = creator.connect("tiktok", slug)["connection"]["id"]
+    db("update platform_connection set token_expires_at = null where id <> %s", connection_id)
+    url = creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/maintenance"
+    assert creator.http.post(url).json()["tokens_refreshed"] == 0
+    db("update platform_connection set token_expires_at = now() + interval '5 minutes' where id = %s", connection_id)
+    assert creator.http.post(url).json()["tokens_refreshed"] == 1
+    (grant,) = sim("GET", "tiktok/grants", account=slug)
+    assert grant["refreshes"] == 1
+
+
+def test_an_almost_used_up_app_stops_everybody(sign_up: SignUp, db: Db, sim: Sim, new_account: NewAccount) -> None:
+    creator = sign_up()
+    account_id = creator.connect("instagram", new_account(60, "instagram"))["accounts"][0]["id"]
+    usage = json.dumps({"call_count": 97, "total_time": 20, "total_cputime": 20})
+    sim("POST", "faults", host="graph.instagram.com", path="/v26.0/me", times=1, headers={"x-app-usage": usage})
+    run_id = creator.start_sync(account_id)
+    for _ in range(200):
+        run = creator.run(run_id)
+        if run["waiting_until"]:
+            break
+        threading.Event().wait(0.05)
+    assert (run["status"], run["pages_done"]) == ("queued", 1), run
+    (health,) = db(
+        """select stopped_until > now() + interval '9 minutes' as stopped from private.platform_health
+           where platform_id = (select id from platform where slug = 'instagram')"""
+    )
+    assert health["stopped"]
+    db("delete from private.platform_health where true")
+    db("update sync_run set waiting_until = null where id = %s", run_id)
+    db("update private.sync_job set resend_at = now() where run_id = %s", run_id)
+    creator.http.post(creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/sync_dispatch")
+    assert creator.wait_for_run(run_id)["status"] == "succeeded"

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from functions.connectors.client import Response, error_for
 from functions.connectors.social import fields
+from functions.connectors.spec import Pause
 from functions.core.errors import TokenRejectedError, UpstreamError
 
 VERSION = "v26.0"
@@ -24,7 +25,8 @@ TRANSIENT_CODES = frozenset({1, 2})
 # App, user, page and custom limits, and the business use cases' (80000 and up).
 LIMIT_CODES = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 APP_LIMIT_CODES = frozenset({"4", "341"})
-USAGE_HEADERS = ("x-business-use-case-usage", "x-app-usage", "x-page-usage")
+APP_USAGE_HEADER = "x-app-usage"
+USAGE_HEADERS = ("x-business-use-case-usage", APP_USAGE_HEADER, "x-page-usage")
 USAGE_PERCENT_TO_STOP_AT = 90.0
 PAUSE_SECONDS = 600.0  # where a limit does not say how long it lasts
 NEXT_PAGE_PARAMETERS = ("after", "until", "since", "__paging_token", "__previous")
@@ -42,24 +44,27 @@ def check(response: Response) -> UpstreamError | None:
     passes_by = error.get("is_transient") is True or code in TRANSIENT_CODES or code in LIMIT_CODES
     failure = error_for(response, code=str(code) if isinstance(code, int) else None, unavailable=passes_by or None)
     if code in LIMIT_CODES and failure.retry_after_seconds is None:
-        failure.retry_after_seconds = max(read_pause(response), PAUSE_SECONDS)
+        pause = read_pause(response)
+        failure.retry_after_seconds = max(pause.seconds if pause else 0.0, PAUSE_SECONDS)
     return failure
 
 
-def read_pause(response: Response) -> float:
-    """Seconds to leave the graph alone: 0, or what it estimates once some usage is near its limit."""
-    pause = 0.0
-    for usage in _usages(response):
+def read_pause(response: Response) -> Pause | None:
+    """None, or the pause that the graph estimates once some usage is near its limit. The app's usage is everybody's."""
+    longest: Pause | None = None
+    for header, usage in _usages(response):
         percents = (usage.get(name) for name in ("call_count", "total_cputime", "total_time"))
         used = max((float(value) for value in percents if isinstance(value, (int, float))), default=0.0)
-        if used >= USAGE_PERCENT_TO_STOP_AT:
-            minutes = usage.get("estimated_time_to_regain_access")
-            estimate = float(minutes) * 60 if isinstance(minutes, (int, float)) else 0.0
-            pause = max(pause, estimate or PAUSE_SECONDS)
-    return pause
+        if used < USAGE_PERCENT_TO_STOP_AT:
+            continue
+        minutes = usage.get("estimated_time_to_regain_access")
+        seconds = float(minutes) * 60 if isinstance(minutes, (int, float)) and minutes > 0 else PAUSE_SECONDS
+        if longest is None or seconds > longest.seconds:
+            longest = Pause(seconds, is_shared=header == APP_USAGE_HEADER)
+    return longest
 
 
-def _usages(response: Response) -> Iterator[Mapping[str, Any]]:
+def _usages(response: Response) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name in USAGE_HEADERS:
         try:
             value = json.loads(response.headers.get(name, "null"))
@@ -67,9 +72,10 @@ def _usages(response: Response) -> Iterator[Mapping[str, Any]]:
             continue
         if not isinstance(value, dict):
             continue
-        yield value  # flat: the app's and the page's usage
+        yield name, value  # flat: the app's and the page's usage
         for entries in value.values():  # by business object
-            yield from fields.objects(entries)
+            for entry in fields.objects(entries):
+                yield name, entry
 
 
 def next_cursor(body: Mapping[str, Any]) -> str | None:

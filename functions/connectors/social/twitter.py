@@ -22,6 +22,7 @@ from functions.connectors.spec import (
     ContentType,
     OAuthSpec,
     Page,
+    Pause,
     PlatformSpec,
     Profile,
     Secrets,
@@ -167,9 +168,11 @@ def check(response: Response) -> UpstreamError | None:
     return failure
 
 
-def read_pause(response: Response) -> float:
-    """Seconds until the rate window begins anew, if nothing of it is left."""
-    return _seconds_to_reset(response) if response.headers.get("x-rate-limit-remaining") == "0" else 0.0
+def read_pause(response: Response) -> Pause | None:
+    """Until this user's rate window begins anew, if nothing of it is left."""
+    if response.headers.get("x-rate-limit-remaining") != "0":
+        return None
+    return Pause(_seconds_to_reset(response))
 
 
 def sign(request: Request, access_token: str) -> Request:

@@ -14,7 +14,7 @@ import pytest
 from functions.connectors.client import Request, Response
 from functions.connectors.registry import platforms
 from functions.connectors.social import facebook, graph, instagram, tiktok, twitter, youtube
-from functions.connectors.spec import AccountRecord
+from functions.connectors.spec import AccountRecord, Pause
 from functions.core.errors import (
     GrantRevokedError,
     TokenRejectedError,
@@ -244,14 +244,14 @@ def test_graph_errors(status: int, error: dict[str, Any], expected: type[Upstrea
 @pytest.mark.parametrize(
     ("header", "value", "expected"),
     [
-        ("x_app_usage", {"call_count": 28, "total_time": 25}, 0),
-        ("x_app_usage", {"call_count": 95}, 600),
-        ("x_business_use_case_usage", {"1": [{"call_count": 100, "estimated_time_to_regain_access": 19}]}, 1140),
-        ("x_page_usage", {"total_time": 91}, 600),
-        ("x_app_usage", [], 0),
+        ("x_app_usage", {"call_count": 28, "total_time": 25}, None),
+        ("x_app_usage", {"call_count": 95}, Pause(600, is_shared=True)),
+        ("x_business_use_case_usage", {"1": [{"call_count": 100, "estimated_time_to_regain_access": 19}]}, Pause(1140)),
+        ("x_page_usage", {"total_time": 91}, Pause(600)),
+        ("x_app_usage", [], None),
     ],
 )
-def test_usage_headers(header: str, value: Any, expected: float) -> None:
+def test_usage_headers(header: str, value: Any, expected: Pause | None) -> None:
     assert graph.read_pause(answer(200, {}, **{header: json.dumps(value)})) == expected
 
 
@@ -418,8 +418,10 @@ def test_limits_of_x() -> None:
     capped = twitter.check(answer(429, {"type": "https://api.x.com/2/problems/usage-capped"}))
     assert capped is not None
     assert (capped.upstream_code, capped.retry_after_seconds) == ("usage-capped", 86400)
-    assert twitter.read_pause(answer(200, {}, x_rate_limit_remaining="0", x_rate_limit_reset=reset)) > 290
-    assert twitter.read_pause(answer(200, {}, x_rate_limit_remaining="1", x_rate_limit_reset=reset)) == 0
+    pause = twitter.read_pause(answer(200, {}, x_rate_limit_remaining="0", x_rate_limit_reset=reset))
+    assert pause is not None
+    assert (pause.seconds > 290, pause.is_shared) == (True, False)
+    assert twitter.read_pause(answer(200, {}, x_rate_limit_remaining="1", x_rate_limit_reset=reset)) is None
 
 
 # All of them
