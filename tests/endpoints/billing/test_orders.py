@@ -20,7 +20,7 @@ from functions.database import billing
 from tests.database.waiting import blocked_sessions, wait_until
 from tests.endpoints.billing.conftest import Row, World
 
-RANDOM_ORDERS = 200 if os.environ.get("STREAMVIBE_PROFILE") == "soak" else 15
+RANDOM_ORDERS = 200 if os.environ.get("STREAMVIBE_PROFILE") == "soak" else 8
 NO_PUNCTUATION = str.maketrans("", "", "(), ")
 STATUS = {
     "active": "active",
