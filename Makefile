@@ -30,7 +30,7 @@ demo: $(INSTALLED) ## walk through the whole creator journey on the local stack
 	@$(BIN)/python -m infra.local.demo
 
 up: $(INSTALLED) ## run the local stack until Ctrl-C (PORT_BASE=n moves its ports)
-	@$(BIN)/python -m infra.local.stack
+	@$(BIN)/python -m infra.local.up
 
 test: $(INSTALLED) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)

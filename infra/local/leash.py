@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -65,14 +66,16 @@ class Leash:
 
 
 _shared: Leash | None = None
+_making = threading.Lock()
 
 
 def shared() -> Leash:
     """This process's leash, made on first use."""
     global _shared  # noqa: PLW0603 - one watcher for each process is the point
-    if _shared is None:
-        _shared = Leash()
-    return _shared
+    with _making:  # a second one would be dropped, and its watcher end what it holds
+        if _shared is None:
+            _shared = Leash()
+        return _shared
 
 
 def _alive(pid: int) -> bool:

@@ -69,17 +69,24 @@ class Child:
         self.process.wait()
         leash.shared().release(self.process.pid)
 
+    def ask_to_end(self) -> None:
+        """Tell it, and its own children, to end; `stop` waits for that."""
+        self._signal(signal.SIGTERM)
+
     def stop(self) -> None:
-        """Ask it to end, then insist. Its own children go with it."""
+        """Ask it to end, then insist."""
         if self.process is None:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if self.process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.process.pid, number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(STOP_SECONDS)
+            self._signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
         leash.shared().release(self.process.pid)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
 
     def last_words(self) -> str:
         """The last line that it wrote."""

@@ -1,19 +1,16 @@
 """The local stack: everything that StreamVibe runs on, on this machine. See README.md beside this file.
 
-python -m infra.local.stack         # make up: in the foreground until Ctrl-C
+    with Stack.temporary() as stack:    # tests and the demo: free ports, a folder that goes away
+        stack.env["FUNCTIONS_URL"]
 
-with Stack.temporary() as stack:    # tests and the demo: free ports, a folder that goes away
-    stack.env["FUNCTIONS_URL"]
+`make up` is `infra.local.up`.
 """
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,21 +21,21 @@ from infra.local import environment, leash
 from infra.local.app import serving_app
 from infra.local.auth.keys import SigningKey
 from infra.local.environment import Ports, Secrets
-from infra.local.postgres import EditedError, EmbeddedServer, Generation, Server, apply_sql
-from infra.local.postgres.bootstrap import bootstrap_database, bootstrap_roles, is_bootstrapped
+from infra.local.postgres import Generation
+from infra.local.postgres.project import ProjectDatabase
 from infra.local.problems import StackError
 from infra.local.processes import REPOSITORY, Child
 from infra.local.runner.service import Service, read_service
 
-RUN_FOLDER = Path(__file__).parent / ".run"
-DATABASE = "postgres"
 VISIBILITY_SECONDS = "15"
-RESTARTS_A_MINUTE = 5
 
 
 @dataclass
 class Stack:
-    """One stack. `folder` keeps data, keys and logs; `clock` fires schedules; `database_url` names another server."""
+    """One stack. `folder` keeps data, keys and logs; `clock` fires schedules; `database_url` names another server.
+
+    Once it is started: `env` is what the env file says, `database` and `children` are its parts.
+    """
 
     folder: Path
     ports: Ports
@@ -46,7 +43,13 @@ class Stack:
     generation: Generation = "current"
     database_url: str | None = None
     remedy: str = "stop it"
-    notes: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict, init=False)
+    children: dict[str, Child] = field(default_factory=dict, init=False)
+    database: ProjectDatabase = field(init=False)
+
+    def __post_init__(self) -> None:
+        folder, port = self.folder / "postgres", self.ports.postgres
+        self.database = ProjectDatabase(folder, port, self.generation, self.database_url)
 
     @classmethod
     @contextmanager
@@ -71,7 +74,7 @@ class Stack:
 
     def start(self) -> None:
         """Bring everything up and return when all of it answers. StackError, and nothing left running, if it cannot."""
-        self._resources = ExitStack()
+        self._app = ExitStack()
         try:
             self._start()
         except BaseException:
@@ -80,19 +83,29 @@ class Stack:
 
     def stop(self) -> None:
         """End everything, the database last."""
-        for child in reversed(getattr(self, "children", {}).values()):
+        for child in self.children.values():
+            child.ask_to_end()
+        for child in self.children.values():
             child.stop()
-        self._resources.close()
+        self._app.close()
+        self.database.stop()
 
-    def revive_database(self) -> None:
-        """Start Postgres again if it has ended; what was committed is there, and clients connect anew."""
-        if isinstance(self.server, EmbeddedServer) and not self.server.is_running:
-            self._start_server()
+    def revive(self) -> list[str]:
+        """Start again what has ended, and wait for it; answers the names of those parts."""
+        ended = ["database"] if self.database.revive() else []
+        for child in self.children.values():
+            if not child.is_running:
+                ended.append(child.name)
+                child.start()
+                child.wait_until_ready()
+        if "upstream" in ended:
+            self._sell_plans()  # the simulators have forgotten them
+        return ended
 
     @property
     def admin_dsn(self) -> str:
         """The database as superuser."""
-        return self.server.dsn(self.database)
+        return self.database.dsn()
 
     def child(self, name: str) -> Child:
         """A part by name: sqs, upstream, data_api, gateway, functions, worker."""
@@ -105,7 +118,6 @@ class Stack:
         self.signing_key = SigningKey.load(self.folder / "signing_key.json")
         self.secrets = Secrets.load(self.folder / "secrets.json")
         self.env = environment.settings(self.ports, self.secrets, service)
-        self.children: dict[str, Child] = {}
         # What needs no database starts while the database does.
         early = [
             self._child("sqs", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.ports.aws)],
@@ -115,10 +127,10 @@ class Stack:
         ]  # fmt: skip
         self.child("upstream").health_path = "/_sim/health"
         with ThreadPoolExecutor(1) as aside:
-            database = aside.submit(self._start_database)
+            database = aside.submit(self.database.start)
             for child in early:
                 child.start()
-            self._resources.enter_context(serving_app(self.ports.app))
+            self._app.enter_context(serving_app(self.ports.app))
             database.result()
         late = self._late_children(service, data_api)
         for child in late:
@@ -127,7 +139,7 @@ class Stack:
             child.wait_until_ready()
         self._sell_plans()
         # Known to whoever uses the stack, not to the functions: they reach the database through the data API only.
-        self.env["DATABASE_URL"] = self.server.dsn(self.database, "postgres")
+        self.env["DATABASE_URL"] = self.database.dsn("postgres")
 
     def _sell_plans(self) -> None:
         """Put the plans on sale at the simulated Stripe, as an operator does once for each environment."""
@@ -140,9 +152,9 @@ class Stack:
 
     def _late_children(self, service: Service, data_api: list[str]) -> list[Child]:
         python = [sys.executable, "-m"]
-        authenticator = self.server.dsn(self.database, "authenticator")
+        authenticator = self.database.dsn("authenticator")
         gateway = {
-            "AUTH_DATABASE_URL": self.server.dsn(self.database, "supabase_auth_admin"),
+            "AUTH_DATABASE_URL": self.database.dsn("supabase_auth_admin"),
             "SIGNING_KEY_FILE": str(self.folder / "signing_key.json"),
             "DATA_API_URL": environment.url(self.ports.data_api),
             "GATEWAY_PORT": str(self.ports.gateway),
@@ -164,7 +176,8 @@ class Stack:
 
     def _child(self, name: str, command: list[str], port: int | None, settings: dict[str, str] | None = None) -> Child:
         log = self.folder / "logs" / f"{name}.log"
-        values = {**(self.child_environment() if settings is None or name == "gateway" else environment.inherited())}
+        # The data API knows only its own variables, as the real one does.
+        values = environment.inherited() if name == "data_api" else self.child_environment()
         child = Child(name.replace("_", " "), command, {**values, **(settings or {})}, log, port)
         self.children[name] = child
         return child
@@ -173,49 +186,6 @@ class Stack:
         """The environment of a function of this stack, for a script that stands beside it."""
         local = {"LOCAL_VISIBILITY_SECONDS": VISIBILITY_SECONDS, "PYTHONUNBUFFERED": "1"}
         return {**environment.inherited(), **self.env, **local}
-
-    def _start_database(self) -> None:
-        if self.database_url:
-            self.server: Server = Server.at(self.database_url)
-            self.database = self.server.maintenance_database
-            self._bootstrap_existing()
-            apply_sql(self.server.dsn(self.database, "postgres"))
-            return
-        embedded = self._start_server()
-        self.database = DATABASE
-        with embedded.connect(DATABASE) as connection:
-            is_new = not is_bootstrapped(connection)
-        if is_new:
-            self._build_database()
-        try:
-            apply_sql(embedded.dsn(DATABASE, "postgres"))
-        except EditedError as edited:
-            self.notes.append(
-                f"{', '.join(edited.names)} changed: the local database was built anew, its rows are gone."
-            )
-            self._build_database()
-            apply_sql(embedded.dsn(DATABASE, "postgres"))
-
-    def _start_server(self) -> EmbeddedServer:
-        embedded = EmbeddedServer.start(self.folder / "postgres", port=self.ports.postgres)
-        self._resources.callback(embedded.stop)
-        self.server = embedded
-        return embedded
-
-    def _build_database(self) -> None:
-        # Under another name until it is complete: a start that was killed half way must not leave half a database.
-        staged = f"{DATABASE}_new"
-        self.server.drop_database(staged)
-        self.server.create_database(staged, self.generation)
-        self.server.drop_database(DATABASE)
-        with self.server.connect(self.server.maintenance_database) as connection:
-            connection.execute(f'alter database "{staged}" rename to "{DATABASE}"'.encode())
-
-    def _bootstrap_existing(self) -> None:
-        with self.server.connect(self.database) as connection:
-            bootstrap_roles(connection)
-            if not is_bootstrapped(connection):
-                bootstrap_database(connection, self.generation)
 
 
 def data_api_command() -> list[str]:
@@ -227,72 +197,3 @@ def data_api_command() -> list[str]:
         return [chosen]
     found = shutil.which("postgrest")
     return [found] if found else [sys.executable, "-m", "infra.local.data_api"]
-
-
-def run(run_folder: Path = RUN_FOLDER) -> None:
-    """`make up`: run until Ctrl-C, restarting parts that end; `run_folder`/env exists while the stack can be used."""
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopped.set())
-    base = environment.port_base()
-    folder, env_file = run_folder / str(base), run_folder / "env"
-    stack = Stack(
-        folder,
-        Ports.from_base(base),
-        database_url=os.environ.get("DATABASE_URL"),
-        remedy=f"stop it, or choose other ports with PORT_BASE={base + 100}",
-    )
-    stack.ports.check_free(stack.remedy, print)
-    env_file.unlink(missing_ok=True)  # it says "ready" to whoever waits for it
-    began = time.monotonic()
-    print(f"Starting the local stack on ports {base} to {base + 6} ...", flush=True)
-    with stack:
-        for path in (folder / "env", env_file):
-            environment.write_env_file(path, stack.env)
-        _announce(stack, env_file, time.monotonic() - began)
-        try:
-            _watch(stack, stopped)
-        finally:
-            # Unless another stack of this checkout has written its own since.
-            if env_file.exists() and env_file.read_text() == (folder / "env").read_text():
-                env_file.unlink()
-            print("\nStopping ...", flush=True)
-
-
-def _announce(stack: Stack, env_file: Path, seconds: float) -> None:
-    for note in stack.notes:
-        print(note)
-    print(f"Ready after {seconds:.1f} s.\n")
-    for label, name in (
-        ("Supabase (data API and Auth)", "SUPABASE_URL"),
-        ("Functions", "FUNCTIONS_URL"),
-        ("Client app", "APP_URL"),
-        ("Simulated platforms", "UPSTREAM_URL"),
-        ("SQS", "AWS_ENDPOINT_URL"),
-        ("Postgres (role postgres)", "DATABASE_URL"),
-    ):
-        print(f"  {label:<30} {stack.env[name]}")
-    print(f"\nSettings: {env_file}   Logs: {stack.folder / 'logs'}   Stop: Ctrl-C", flush=True)
-
-
-def _watch(stack: Stack, stopped: threading.Event) -> None:
-    """Until `stopped`: start again what ended. StackError if a part keeps ending."""
-    restarts: list[float] = []
-    while not stopped.wait(0.5):
-        stack.revive_database()
-        for child in stack.children.values():
-            if child.is_running:
-                continue
-            now = time.monotonic()
-            restarts = [*(moment for moment in restarts if now - moment < 60), now]
-            if len(restarts) > RESTARTS_A_MINUTE:
-                raise StackError(f"The {child.name} keeps ending: {child.last_words()} (all of it is in {child.log})")
-            print(f"The {child.name} ended; starting it again.", flush=True)
-            child.start()
-
-
-if __name__ == "__main__":
-    try:
-        run()
-    except StackError as problem:
-        sys.exit(str(problem))

@@ -33,7 +33,8 @@ CONTRACT = {
 RUN = """
 import sys
 from pathlib import Path
-from infra.local.stack import StackError, run
+from infra.local.problems import StackError
+from infra.local.up import run
 try:
     run(Path(sys.argv[1]))
 except StackError as problem:
@@ -151,7 +152,7 @@ class TestMakeUp:
                 assert connection.execute("select one from public.kept").fetchone() == (1,)
             worker = next(pid for pid in children_of(process.pid) if "work" in command_of(pid))
             os.kill(worker, signal.SIGKILL)
-            assert wait_for_line(process, "The worker") == "The worker ended; starting it again.\n"
+            assert wait_for_line(process, "The worker") == "The worker had ended and was started again.\n"
 
     def test_a_busy_port_is_one_sentence(self, folder: Path, base: int) -> None:
         with socket.socket() as holder:
@@ -237,15 +238,13 @@ def test_any_part_can_be_killed_and_started_again(stack: Stack, name: str) -> No
 
     use()
     if name == "postgres":
-        assert isinstance(stack.server, EmbeddedServer)
-        assert stack.server.process is not None
-        stack.server.process.kill()
-        stack.server.process.wait()
-        stack.revive_database()
+        assert isinstance(stack.database.server, EmbeddedServer)
+        assert stack.database.server.process is not None
+        stack.database.server.process.kill()
+        stack.database.server.process.wait()
     else:
         stack.child(name).kill()
-        stack.child(name).start()
-        stack.child(name).wait_until_ready()
+    assert len(stack.revive()) == 1
     use()
 
 

@@ -108,6 +108,12 @@ class Server:
             if connection.execute("select 1 from pg_roles where rolname = 'postgres'").fetchone():
                 connection.execute(sql.SQL("alter database {} owner to postgres").format(sql.Identifier(name)))
 
+    def rename_database(self, name: str, new_name: str) -> None:
+        with self.connect(self.maintenance_database) as connection:
+            connection.execute(
+                sql.SQL("alter database {} rename to {}").format(sql.Identifier(name), sql.Identifier(new_name))
+            )
+
     def drop_database(self, name: str) -> None:
         """Drop `name` if it is there, ending its connections."""
         with self.connect(self.maintenance_database) as connection:
