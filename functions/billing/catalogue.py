@@ -11,7 +11,7 @@ from typing import Any
 from functions.connectors import stripe
 from functions.core.errors import UpstreamRefusedError
 from functions.database import billing
-from functions.database.client import table
+from functions.database.rows import table
 
 METERS = {
     "sync": ("streamvibe_syncs", "Syncs"),

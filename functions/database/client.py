@@ -2,13 +2,13 @@
 
 `rpc` is how functions change anything: one call is one SQL function is one transaction. It speaks PostgREST's RPC
 protocol over the shared HTTP client, because importing the postgrest package costs a cold start more than everything
-else a queue worker does. `table` gives postgrest's query builder to the few places that read rows.
+else a queue worker does. Reading rows is in `rows.py`, with postgrest's query builder.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
@@ -16,18 +16,16 @@ from functions.core import http, settings
 from functions.core.errors import DatabaseUnavailableError
 from functions.database import errors
 
-if TYPE_CHECKING:
-    from postgrest import SyncRequestBuilder
-
 RPC_TIMEOUT_SECONDS = 10.0
-RETRIES_OF_READS = 2
 
 
-def _base_url() -> str:
+def base_url() -> str:
+    """Where PostgREST is."""
     return f"{settings.SUPABASE_URL.value()}/rest/v1"
 
 
-def _headers() -> dict[str, str]:
+def headers() -> dict[str, str]:
+    """What makes a request one of service_role."""
     key = settings.SUPABASE_SECRET_KEY.value()
     return {"apikey": key, "Authorization": f"Bearer {key}"}
 
@@ -38,12 +36,12 @@ def rpc(function: str, **params: Any) -> Any:
     Safe to repeat by contract of the SQL, so a connection that fails before an answer is tried once more.
     Raises the errors of `functions.database.errors`.
     """
-    url = f"{_base_url()}/rpc/{function}"
+    url = f"{base_url()}/rpc/{function}"
     content = json.dumps(params, default=str).encode()
-    headers = {**_headers(), "Content-Type": "application/json"}
+    sent = {**headers(), "Content-Type": "application/json"}
     for last_try in (False, True):
         try:
-            answer = http.client().post(url, content=content, headers=headers, timeout=RPC_TIMEOUT_SECONDS)
+            answer = http.client().post(url, content=content, headers=sent, timeout=RPC_TIMEOUT_SECONDS)
         except httpx.TransportError:
             if last_try:
                 raise DatabaseUnavailableError from None
@@ -54,13 +52,6 @@ def rpc(function: str, **params: Any) -> Any:
         if last_try or not isinstance(failure, DatabaseUnavailableError):
             raise failure
     raise DatabaseUnavailableError
-
-
-def table(name: str) -> SyncRequestBuilder:
-    """postgrest's query builder on `public.<name>`, reading as service_role: callers filter by the user themselves."""
-    from postgrest import SyncPostgrestClient  # noqa: PLC0415 - costs a cold start; see the module's docstring
-
-    return SyncPostgrestClient(_base_url(), headers=_headers(), http_client=http.client()).from_(name)
 
 
 def _json(answer: httpx.Response) -> Any:

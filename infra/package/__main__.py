@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from infra.package import needs
-from infra.package.artefact import PackagingError, build
+from infra.package.artefact import RUNTIME_VERSION, PackagingError, build
 
 MEGABYTE = 1_000_000
 BUDGET_MB = 25
@@ -53,6 +54,8 @@ def main(
     except PackagingError as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(1) from None
+    # serverless.yml takes the runtime from here: the bytecode in the packages is for this minor version and no other.
+    (directory / "runtime.json").write_text(json.dumps({"runtime": f"python{RUNTIME_VERSION}"}), encoding="utf-8")
     console.print(table)
     if over:
         console.print(f"[red]Over budget: {', '.join(over)}.[/red]")

@@ -17,6 +17,21 @@ RUNTIME_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 # What no function reads at run time.
 LEFT_OUT = re.compile(r"(^|/)(tests?|testing|__pycache__|bin|include)(/|$)|\.(pyi|pxd|pyx|c|h|md|rst)$|(^|/)py\.typed$")
+# Parts of Powertools that would only serve other event sources and its own web framework: two thirds of it.
+UNUSED_PARTS = tuple(
+    f"aws_lambda_powertools/{part}"
+    for part in (
+        "event_handler",
+        "utilities/batch",
+        "utilities/data_classes",
+        "utilities/data_masking",
+        "utilities/idempotency",
+        "utilities/kafka",
+        "utilities/parser",
+        "utilities/streaming",
+        "utilities/validation",
+    )
+)
 KEPT_TESTING = ("starlette", "fastapi")
 ZIP_TIME = (2020, 1, 1, 0, 0, 0)  # the same input gives the same bytes
 
@@ -92,7 +107,8 @@ def _prune(staging: Path) -> None:
     for path in sorted(staging.rglob("*"), reverse=True):
         relative = path.relative_to(staging).as_posix()
         in_kept = "testing" in relative and relative.startswith(KEPT_TESTING)
-        if LEFT_OUT.search(relative) and not in_kept and ".dist-info" not in relative:
+        unused = relative.startswith(UNUSED_PARTS)
+        if unused or (LEFT_OUT.search(relative) and not in_kept and ".dist-info" not in relative):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

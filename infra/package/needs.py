@@ -26,6 +26,8 @@ UNSEEN = {"pyjwt": ("cryptography",)}
 # httpx declares anyio for its asynchronous half, which we do not use, and imports it if it is there: a third of its
 # time to load. Only what FastAPI runs on needs it.
 ONLY_WITH = {"anyio": "starlette"}
+# cffi declares its C parser, which is for building bindings and not for using them.
+NEVER = frozenset({"pycparser"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _distributions(imported: set[str], machine: str) -> tuple[str, ...]:
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in found or name in FROM_RUNTIME:
+        if name in found or name in FROM_RUNTIME | NEVER:
             continue
         found.add(name)
         waiting.extend(UNSEEN.get(name, ()))

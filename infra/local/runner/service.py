@@ -1,9 +1,10 @@
 """Reads `serverless.yml` and the resources it includes, as far as they say what calls which handler.
 
 Serverless Framework syntax: https://github.com/oss-serverless/serverless (osls). Variables are left alone except
-`${file(...)}`: settings come from the environment, here as on Lambda.
+`${file(...)}` and the `${env:...}` of CORS: settings come from the environment, here as on Lambda.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from infra.local.runner.events import ACCOUNT
 SERVERLESS = Path(__file__).parents[3] / "serverless.yml"
 DEFAULT_TIMEOUT_SECONDS = 6.0
 DEFAULT_VISIBILITY_SECONDS = 30
+ENV_VARIABLE = re.compile(r"\$\{env:(?P<name>\w+)(?:,\s*'(?P<default>[^']*)')?\}")
 FILE_VARIABLE = re.compile(r"\$\{file\(([^)]+)\)(?::([\w.]+))?\}")
 
 
@@ -262,8 +264,8 @@ def _cors(value: Any) -> Cors | None:
         given = block.get(key, default)
         return tuple(given) if isinstance(given, list | tuple) else (str(given),)
 
-    origins = words("allowedOrigins", ("*",))
-    any_origin = "*" in origins or any("${" in origin for origin in origins)
+    origins = tuple(ENV_VARIABLE.sub(_from_environment, origin) for origin in words("allowedOrigins", ("*",)))
+    any_origin = "*" in origins
     standard = ("Content-Type", "X-Amz-Date", "Authorization", "X-Api-Key", "X-Amz-Security-Token", "X-Amz-User-Agent")
     return Cors(
         origins=None if any_origin else origins,
@@ -273,6 +275,10 @@ def _cors(value: Any) -> Cors | None:
         credentials=bool(block.get("allowCredentials", False)),
         max_age_seconds=int(block["maxAge"]) if "maxAge" in block else None,
     )
+
+
+def _from_environment(variable: re.Match[str]) -> str:
+    return os.environ.get(variable["name"]) or variable["default"] or ""
 
 
 def _logical_id(value: Any) -> str:
