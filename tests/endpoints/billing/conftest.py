@@ -13,7 +13,7 @@ import httpx
 import jwt
 import pytest
 
-from functions.connectors import stripe
+from functions.connectors import client, stripe
 from functions.core import http
 from functions.database import billing as tables
 from infra.local.upstream.server import running
@@ -46,6 +46,7 @@ def environment(database: Database, simulators: tuple[str, Stripe]) -> Iterator[
         patch.setenv("UPSTREAM_OVERRIDES", json.dumps({"https://api.stripe.com": f"{simulators[0]}/api.stripe.com"}))
         patch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
         patch.setenv("SUPABASE_JWT_SECRET", JWT_SECRET)
+        patch.setattr(client, "FIRST_BACKOFF_SECONDS", 0.01)  # repetitions happen, nobody waits for them
         yield
         http.client().close()
         http.client.cache_clear()

@@ -184,11 +184,15 @@ def test_stripe_down_means_5xx_and_one_effect_when_it_is_delivered_again(world: 
     assert marks(world, user) == (0, 1)
 
 
-def test_a_slow_stripe_is_not_waited_for(world: World) -> None:
+def test_a_slow_stripe_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functions.stripe_webhook import service
+
+    monkeypatch.setattr(service, "READ_DEADLINE_SECONDS", 0.3)
     world.user(subscribed="premium")
     event = world.events("customer.subscription.created")[0]
     world.fault(path="/v1/subscriptions", times=1, delay_seconds=30)
     assert world.deliver(event)["statusCode"] == 503
+    monkeypatch.undo()
     assert body_of(world.deliver(event))["outcome"] == "applied"
 
 
