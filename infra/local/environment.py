@@ -17,7 +17,7 @@ from infra.local.upstream import seed
 from infra.local.upstream.origins import origins
 
 DEFAULT_PORT_BASE = 54320
-LISTENER_PATIENCE_SECONDS = 6.0  # what the watcher of a killed stack may take to end its children
+SILENT_SECONDS = 3.0
 CONNECTION_PATIENCE_SECONDS = 70.0  # a little more than TIME_WAIT lasts
 # What a child process inherits; everything else of the caller's environment stays out, above all other accounts' keys.
 INHERITED = (
@@ -59,20 +59,22 @@ class Ports:
             chosen.add(free_port())
         return cls(*chosen)
 
-    def check_free(self, remedy: str, say: Callable[[str], None] = lambda _: None) -> None:
+    def check_free(
+        self, remedy: str, say: Callable[[str], None] = lambda _: None, listener_patience_seconds: float = 0.0
+    ) -> None:
         """StackError naming the first port that is taken, if it does not get free while one may hope that it will.
 
-        A listener has a few seconds, in case it belongs to a stack that is just ending. A port without one is the near
-        end of somebody's connection, which the system keeps for a minute after it is closed: worth waiting for.
+        A listener has `listener_patience_seconds`. A port without one is the near end of somebody's connection, which
+        the system keeps for a minute after it is closed: worth waiting for, and `say` is told so.
         """
         began = time.monotonic()
         told = False
         while (busy := next(self._busy(), None)) is not None:
             name, port = busy
             waited = time.monotonic() - began
-            if waited > (LISTENER_PATIENCE_SECONDS if is_listening(port) else CONNECTION_PATIENCE_SECONDS):
+            if waited > (listener_patience_seconds if is_listening(port) else CONNECTION_PATIENCE_SECONDS):
                 raise StackError(f"Port {port} ({name}) is used by another program: {remedy}.")
-            if waited > LISTENER_PATIENCE_SECONDS and not told:
+            if waited > SILENT_SECONDS and not told:
                 say(f"Port {port} is held by a connection that has just ended; waiting until it is free ...")
                 told = True
             time.sleep(0.1)

@@ -14,13 +14,11 @@ from infra.local.stack import Stack
 
 RUN_FOLDER = Path(__file__).parent / ".run"
 RESTARTS_A_MINUTE = 5
+ENDING_SECONDS = 7.0  # a little more than the watcher of a killed stack gives its children
 
 
 def run(run_folder: Path = RUN_FOLDER) -> None:
     """`make up`: run until Ctrl-C, restarting parts that end; `run_folder`/env exists while the stack can be used."""
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopped.set())
     base = environment.port_base()
     folder, env_file = run_folder / str(base), run_folder / "env"
     stack = Stack(
@@ -29,11 +27,16 @@ def run(run_folder: Path = RUN_FOLDER) -> None:
         database_url=os.environ.get("DATABASE_URL"),
         remedy=f"stop it, or choose other ports with PORT_BASE={base + 100}",
     )
-    stack.ports.check_free(stack.remedy, print)
+    # The file is still there after a killed run, whose parts may be ending at this moment.
+    patience_seconds = ENDING_SECONDS if (folder / "env").exists() else 0.0
+    stack.ports.check_free(stack.remedy, print, patience_seconds)
     env_file.unlink(missing_ok=True)  # it says "ready" to whoever waits for it
     began = time.monotonic()
     print(f"Starting the local stack on ports {base} to {base + 6} ...", flush=True)
     with stack:
+        stopped = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: stopped.set())
         for path in (folder / "env", env_file):
             environment.write_env_file(path, stack.env)
         _announce(stack, env_file, time.monotonic() - began)
@@ -43,6 +46,7 @@ def run(run_folder: Path = RUN_FOLDER) -> None:
             # Unless another stack of this checkout has written its own since.
             if env_file.exists() and env_file.read_text() == (folder / "env").read_text():
                 env_file.unlink()
+            (folder / "env").unlink()
             print("\nStopping ...", flush=True)
 
 
@@ -79,6 +83,8 @@ def main() -> None:
         run()
     except StackError as problem:
         sys.exit(str(problem))
+    except KeyboardInterrupt:
+        sys.exit("Stopped before it was ready.")
 
 
 if __name__ == "__main__":
