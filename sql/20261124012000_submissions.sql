@@ -198,12 +198,12 @@ create table private.submission_request (
     idempotency_key text not null,
     content_item_id uuid not null,
     submitted_url text not null,
-    engines text[] not null,
+    engines text[],
     answer jsonb not null,
     created_at timestamptz not null default now(),
     primary key (user_id, idempotency_key)
 );
-comment on table private.submission_request is 'What a request with an Idempotency-Key led to: the same key leads to the same submissions.';
+comment on table private.submission_request is 'What a request with an Idempotency-Key led to: the same key leads to the same submissions. Null engines are all that were connected.';
 create index submission_request_created_at_idx on private.submission_request (created_at);
 revoke all on table private.submission_request from public, anon, authenticated, service_role;
 
@@ -557,7 +557,7 @@ revoke execute on function public.submission_targets(uuid, uuid, text[]) from pu
 grant execute on function public.submission_targets(uuid, uuid, text[]) to service_role;
 
 create function private.create_submissions(
-    user_id uuid, content_item_id uuid, url text, targets jsonb, idempotency_key text, is_automatic boolean
+    user_id uuid, content_item_id uuid, url text, targets jsonb, engines text[], idempotency_key text, is_automatic boolean
 )
 returns jsonb
 language plpgsql
@@ -565,7 +565,6 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_engines text[];
     v_earlier private.submission_request;
     v_target record;
     v_id uuid;
@@ -574,8 +573,6 @@ declare
     v_new integer := 0;
     v_quota jsonb;
 begin
-    select coalesce(array_agg(t.search_engine order by t.search_engine), '{}') into v_engines
-    from jsonb_to_recordset(targets) as t (search_engine text);
     -- One request of a user at a time: the same lock that every charge takes, held before the key is looked up.
     perform 1 from public.subscription as s where s.user_id = create_submissions.user_id for update;
     if not found then
@@ -585,7 +582,8 @@ begin
         select r.* into v_earlier from private.submission_request as r
         where r.user_id = create_submissions.user_id and r.idempotency_key = create_submissions.idempotency_key;
         if found then
-            if (v_earlier.content_item_id, v_earlier.submitted_url) is distinct from (content_item_id, url) then
+            if (v_earlier.content_item_id, v_earlier.submitted_url, v_earlier.engines)
+                is distinct from (create_submissions.content_item_id, create_submissions.url, create_submissions.engines) then
                 raise exception 'The Idempotency-Key was used for another request.' using errcode = 'PT409', hint = 'idempotency_key_reused';
             end if;
             return jsonb_build_object('quota', null, 'replayed', true, 'submissions', v_earlier.answer);
@@ -656,33 +654,33 @@ begin
     end;
     if idempotency_key is not null then
         insert into private.submission_request (user_id, idempotency_key, content_item_id, submitted_url, engines, answer)
-        values (create_submissions.user_id, create_submissions.idempotency_key, create_submissions.content_item_id, url, v_engines, v_entries);
+        values (create_submissions.user_id, create_submissions.idempotency_key, create_submissions.content_item_id, url, create_submissions.engines, v_entries);
     end if;
     return jsonb_build_object('quota', null, 'replayed', false, 'submissions', v_entries);
 end;
 $$;
-comment on function private.create_submissions(uuid, uuid, text, jsonb, text, boolean) is 'Body of public.create_submissions.';
-revoke execute on function private.create_submissions(uuid, uuid, text, jsonb, text, boolean)
+comment on function private.create_submissions(uuid, uuid, text, jsonb, text[], text, boolean) is 'Body of public.create_submissions.';
+revoke execute on function private.create_submissions(uuid, uuid, text, jsonb, text[], text, boolean)
 from public, anon, authenticated, service_role;
-grant execute on function private.create_submissions(uuid, uuid, text, jsonb, text, boolean) to service_role;
+grant execute on function private.create_submissions(uuid, uuid, text, jsonb, text[], text, boolean) to service_role;
 
 create function public.create_submissions(
     user_id uuid, content_item_id uuid, url text, targets jsonb,
-    idempotency_key text default null, is_automatic boolean default false
+    engines text[] default null, idempotency_key text default null, is_automatic boolean default false
 )
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 begin
-    return private.create_submissions(user_id, content_item_id, url, targets, idempotency_key, is_automatic);
+    return private.create_submissions(user_id, content_item_id, url, targets, engines, idempotency_key, is_automatic);
 end;
 $$;
-comment on function public.create_submissions(uuid, uuid, text, jsonb, text, boolean) is
+comment on function public.create_submissions(uuid, uuid, text, jsonb, text[], text, boolean) is
     'One row and one charge for each target [{search_engine, connection_id, error_code, error_message}]; one with an error_code is kept as refused and not charged, one within the debounce is the earlier row. {quota, replayed, submissions}; quota is set if the request does not fit, and then nothing was made.';
-revoke execute on function public.create_submissions(uuid, uuid, text, jsonb, text, boolean)
+revoke execute on function public.create_submissions(uuid, uuid, text, jsonb, text[], text, boolean)
 from public, anon, authenticated, service_role;
-grant execute on function public.create_submissions(uuid, uuid, text, jsonb, text, boolean) to service_role;
+grant execute on function public.create_submissions(uuid, uuid, text, jsonb, text[], text, boolean) to service_role;
 
 create function private.submission_answers(user_id uuid, entries jsonb)
 returns jsonb

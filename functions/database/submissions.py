@@ -27,11 +27,13 @@ def create(
     url: str,
     chosen: Sequence[Row],
     *,
+    engines: Sequence[str] | None,
     idempotency_key: str | None,
     is_automatic: bool,
 ) -> Row:
     """Rows and charges for `chosen` [{search_engine, connection_id, error_code, error_message}].
 
+    `engines` are those that the request named, part of what its key stands for; None: all that are connected.
     {quota, replayed, submissions}; `quota` is set if the plan does not cover the request, and then nothing was made.
     """
     made: Row = rpc(
@@ -40,6 +42,7 @@ def create(
         content_item_id=content_item_id,
         url=url,
         targets=list(chosen),
+        engines=None if engines is None else list(engines),
         idempotency_key=idempotency_key,
         is_automatic=is_automatic,
     )

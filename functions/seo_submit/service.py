@@ -42,7 +42,13 @@ def submit(
     connections = submissions.targets(user_id, content_item_id, wanted)
     chosen = _choose(page, connections, wanted)
     made = submissions.create(
-        user_id, content_item_id, str(page), chosen, idempotency_key=idempotency_key, is_automatic=is_automatic
+        user_id,
+        content_item_id,
+        str(page),
+        chosen,
+        engines=wanted,
+        idempotency_key=idempotency_key,
+        is_automatic=is_automatic,
     )
     if made["quota"] is not None:
         raise QuotaExceededError(**made["quota"])

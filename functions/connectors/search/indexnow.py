@@ -18,6 +18,7 @@ from functions.connectors.address import parse
 from functions.connectors.client import Request
 from functions.connectors.search.answers import ask, bad_answer, load
 from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome
+from functions.core.errors import UrlRefusedError
 
 ENDPOINT = "https://api.indexnow.org/indexnow"  # the participants forward to each other: it is told once, here
 MAX_URLS = 10_000
@@ -82,20 +83,24 @@ def _key_file_trouble(host: str, key: str, location: str) -> SubmissionOutcome |
     now = time.monotonic()
     if now - _seen_key_files.get((host, key), float("-inf")) < KEY_FILE_SECONDS:
         return None
+    try:
+        if parse(location).host != host:
+            return _no_key_file("The IndexNow key file must be on the host of the page.")
+    except UrlRefusedError as error:
+        return _no_key_file(error.detail)
     file = load(location, max_bytes=1024)
     if isinstance(file, SubmissionOutcome):
         return replace(file, reason="key_file_missing", are_credentials_bad=file.status == "failed")
     if file.decode("utf-8-sig", "replace").strip() != key:
-        return SubmissionOutcome(
-            status="failed",
-            reason="key_file_missing",
-            message="The IndexNow key file on your site holds something else than the key.",
-            are_credentials_bad=True,
-        )
+        return _no_key_file("The IndexNow key file on your site holds something else than the key.")
     if len(_seen_key_files) >= 1000:
         _seen_key_files.clear()
     _seen_key_files[host, key] = now
     return None
+
+
+def _no_key_file(message: str) -> SubmissionOutcome:
+    return SubmissionOutcome("failed", "key_file_missing", message, are_credentials_bad=True)
 
 
 SPEC = SearchEngineSpec(
