@@ -98,6 +98,7 @@ create table private.sync_job (
     failures integer not null default 0,
     resend_at timestamptz not null,
     look_again_at timestamptz,
+    is_page_paid boolean not null default false,
     is_incremental boolean not null default false,
     is_first_sync boolean not null default false
 );
@@ -107,6 +108,7 @@ comment on column private.sync_job.page_number is 'Number of the next page; a pa
 comment on column private.sync_job.lease_token is 'The worker that holds this may write.';
 comment on column private.sync_job.resend_at is 'When the dispatcher sends the run to the queue again, unless a worker holds it. What a process that died failed to send is sent then.';
 comment on column private.sync_job.look_again_at is 'A message that found the run busy comes back then; one at a time is enough.';
+comment on column private.sync_job.is_page_paid is 'The budget of the next page was paid by the worker that handed the run over.';
 comment on column private.sync_job.is_incremental is 'Reads what is new only, so it says nothing about what is gone and does not count as a complete run.';
 create index sync_job_resend_idx on private.sync_job (resend_at);
 revoke all on table private.sync_job from public, anon, authenticated, service_role;
@@ -606,10 +608,10 @@ begin
         perform private.end_run(v_run.id, 'failed', 'reconnect_needed', 'The platform no longer lets us read this account.');
         return '{"status": "done"}'::jsonb;
     end if;
-    v_until := coalesce(
-        private.platform_pause(v_account.platform_id),
-        private.spend_budget(v_account.platform_id, v_job)
-    );
+    v_until := private.platform_pause(v_account.platform_id);
+    if v_until is null and not v_job.is_page_paid then
+        v_until := private.spend_budget(v_account.platform_id, v_job);
+    end if;
     if v_until is not null then
         perform private.park_run(v_run.id, v_until);
         return jsonb_build_object('status', 'waiting', 'seconds', ceil(extract(epoch from v_until - v_now))::integer);
@@ -618,7 +620,8 @@ begin
         lease_token = gen_random_uuid(),
         lease_until = v_now + private.setting_interval('sync.lease'),
         -- While the lease is renewed nobody looks; if it ends, the dispatcher soon does.
-        resend_at = v_now + private.setting_interval('sync.lease')
+        resend_at = v_now + private.setting_interval('sync.lease'),
+        is_page_paid = false
     where j.run_id = v_run.id
     returning j.* into v_job;
     update public.sync_run as r set
@@ -1131,7 +1134,8 @@ begin
     end if;
     v_now := clock_timestamp();
     if error_code is null then
-        -- The worker's time is over, the run is not: the next worker goes on at once.
+        -- The worker's time is over, or others wait in the queue; the run goes on behind them. Its next page is paid for.
+        update private.sync_job as j set is_page_paid = true where j.run_id = v_run.id;
         perform private.park_run(v_run.id, v_now + private.setting_interval('sync.resend_after'));
         update public.sync_run as r set waiting_until = null where r.id = v_run.id;
         return '{"status": "next"}'::jsonb;

@@ -7,6 +7,7 @@ on from there, so this process may end anywhere. Redeliveries and duplicates fin
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from typing import Any
 
@@ -30,6 +31,7 @@ PAGE_SECONDS = 18.0  # for all calls of one page; shorter than the lease (sync.l
 STORE_SECONDS = 5.0  # what storing a page and handing over may take
 ANALYSES_AT_ONCE = 20
 LEAST_SECONDS = 15.0  # with less than this left no page is begun
+PAGES_A_TURN = 20  # then the run goes to the end of the queue, so that a long one does not keep short ones waiting
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,9 +41,9 @@ class Time:
     hand_over_at: float
     end_at: float
 
-    def is_over(self) -> bool:
-        """Whether another page should be left to another worker."""
-        return time.monotonic() > self.hand_over_at or self.left() < LEAST_SECONDS
+    def is_over(self, pages: int) -> bool:
+        """Whether another page should be left to another worker, after so many of them."""
+        return pages >= PAGES_A_TURN or time.monotonic() > self.hand_over_at or self.left() < LEAST_SECONDS
 
     def left(self) -> float:
         return self.end_at - time.monotonic()
@@ -94,7 +96,7 @@ def _pages(run_id: str, claimed: Row, available: Time) -> Row:
     with http.deadline(min(PAGE_SECONDS, available.left() - STORE_SECONDS)):
         api = _api(spec, claimed, account)
     cursor, page_number = claimed["cursor"], claimed["page_number"]
-    while True:
+    for pages in itertools.count(1):
         with http.deadline(min(PAGE_SECONDS, available.left() - STORE_SECONDS)):
             fresh = spec.fetch_account(api, account) if page_number == 0 else None
             account = (
@@ -114,9 +116,10 @@ def _pages(run_id: str, claimed: Row, available: Time) -> Row:
         )
         if answer["status"] != "next":
             return answer
-        if available.is_over():
+        if available.is_over(pages):
             return sync.release(run_id, claimed["lease"])
         cursor, page_number = page.cursor, answer["page_number"]
+    raise AssertionError("unreachable")
 
 
 def _hand_on(user_id: str) -> None:

@@ -335,6 +335,21 @@ def test_twenty_workers_never_spend_more_than_the_budget(database: Database, own
     }
 
 
+def test_a_page_is_paid_once_when_a_run_changes_hands(database: Database, owner: Connection) -> None:
+    budget(owner, 10)
+    user = database.create_user()
+    run_id = start(database, user, factories.account(owner, user, "tiktok"))["run_id"]
+    lease = claim(database, run_id)["lease"]
+    assert apply(database, run_id, lease, 0, [item(1)], "next")["status"] == "next"
+    with database.as_service() as service:
+        assert value(service, "select release_sync_run(%s, %s)", run_id, lease) == {"status": "next"}
+    assert value(owner, "select used from private.platform_budget") == 2
+    lease = claim(database, run_id)["lease"]
+    assert value(owner, "select used from private.platform_budget") == 2
+    assert apply(database, run_id, lease, 1, [item(2)], "last")["status"] == "next"
+    assert value(owner, "select used from private.platform_budget") == 3
+
+
 def test_a_share_is_kept_for_new_connections_and_backfill_stands_back(database: Database, owner: Connection) -> None:
     budget(owner, 10)
     user = database.create_user()
@@ -475,3 +490,32 @@ def test_its_owner_watches_a_run_and_nobody_else(database: Database, owner: Conn
         assert value(own, "select count(*) from sync_run") == 1
     with database.as_user(stranger) as other:
         assert value(other, "select count(*) from sync_run") == 0
+
+
+@pytest.mark.parametrize(
+    ("platform", "stamp", "is_active", "expected"),
+    [
+        ("youtube", "29 days", True, 1),
+        ("youtube", "31 days", True, 0),
+        ("facebook", "31 days", True, 1),
+        ("facebook", "1 day", False, 0),
+    ],
+)
+def test_platform_data_grows_only_so_old(
+    database: Database, owner: Connection, platform: str, stamp: str, is_active: bool, expected: int
+) -> None:
+    user = database.create_user()
+    account_id = factories.account(owner, user, platform)
+    factories.content(owner, account_id)
+    owner.execute(
+        "update social_account set last_full_sync_at = now() - %s::interval where id = %s", [stamp, account_id]
+    )
+    if not is_active:
+        owner.execute(
+            """update platform_connection set is_active = false, updated_at = now() - interval '31 days'
+               where user_id = %s""",
+            [user],
+        )
+    with database.as_service() as service:
+        value(service, "select purge_stale_content(1000)")
+    assert value(owner, "select count(*) from content_item where social_account_id = %s", account_id) == expected

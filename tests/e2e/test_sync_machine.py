@@ -315,7 +315,7 @@ def test_an_idempotency_key_names_one_run(sign_up: SignUp, sim: Sim, new_account
     assert creator.used() == 2
 
 
-@pytest.mark.parametrize("stream", ["drip", "endless", "gzip_bomb", "reset"])
+@pytest.mark.parametrize("stream", ["drip", "endless", "gzip_bomb", "reset", "hang"])
 @pytest.mark.usefixtures("in_process")
 def test_a_hostile_upstream_does_not_outlive_the_workers_deadline(
     db: Db, sim: Sim, sign_up: SignUp, monkeypatch: pytest.MonkeyPatch, stream: str, new_account: NewAccount
@@ -333,7 +333,8 @@ def test_a_hostile_upstream_does_not_outlive_the_workers_deadline(
     creator = sign_up()
     account_id = creator.connect("youtube", new_account(20))["accounts"][0]["id"]
     run_id = start_unsent(db, creator, account_id)
-    sim("POST", "faults", host="www.googleapis.com", path="/youtube/v3", times=None, stream=stream)
+    trouble = {"delay_seconds": 30} if stream == "hang" else {"stream": stream}
+    sim("POST", "faults", host="www.googleapis.com", path="/youtube/v3", times=None, **trouble)
     event = {"Records": [message({"run_id": run_id})]}
     answers: list[Any] = []
     working = threading.Thread(target=lambda: answers.append(worker(event, Context())))
