@@ -136,7 +136,10 @@ def queue_url(endpoint_url: str, name: str) -> str:
 def read_service(path: Path = SERVERLESS) -> Service:
     """Parse `path`. StackError, in one sentence, if it cannot be understood."""
     try:
-        document = _include(_load(path), path.parent)
+        raw = _load(path)
+        # Which Python runs the functions is this one; on AWS it is what `make package` has written down.
+        raw.get("provider", {}).pop("runtime", None)
+        document = _include(raw, path.parent)
         queues = {queue.logical_id: queue for queue in _queues(document)}
         provider = document.get("provider", {})
         functions = {
