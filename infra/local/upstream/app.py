@@ -69,7 +69,11 @@ class Simulators:
             entry.status = fault.status or 200
             await hostile.stream(fault.stream, entry.status, send, scope["extensions"][TRANSPORT])
             return
-        response = self._faulty(request, fault) if fault is not None else self.answer(request)
+        try:
+            response = self._faulty(request, fault) if fault is not None else self.answer(request)
+        except Exception:
+            entry.status = 500  # a bug of ours: uvicorn answers so and prints the traceback
+            raise
         if response.delay_seconds:
             await asyncio.sleep(response.delay_seconds)
         entry.status = response.status

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from infra.local.upstream.vocabulary import NICHES
@@ -113,7 +114,7 @@ class Catalogue:
         """The item as it stands, edited or made; KeyError where it is gone or never was."""
         if not self.exists(index):
             raise KeyError(f"no item {index}")
-        return self._edited.get(index) or self._added.get(index) or self._make(index)
+        return self._edited.get(index) or self._added.get(index) or _seeded(self, index)
 
     def add(self, now: float, changes: Mapping[str, Any]) -> int:
         """Publishes a public item at `now` (or at changes['published_at']), no two in one second; returns its index,
@@ -123,7 +124,7 @@ class Catalogue:
         born = float(int(changes.get("published_at", now)))
         while born in self._born.values():
             born -= 1
-        made = replace(self._make(index), **{"privacy": "public", **_checked(changes)})
+        made = replace(self.make(index), **{"privacy": "public", **_checked(changes)})
         self._born[index] = born
         self._added[index] = replace(made, published_at=born, updated_at=born)
         self._changed()
@@ -158,7 +159,8 @@ class Catalogue:
         self._live = None
         self._selected.clear()
 
-    def _make(self, index: int) -> Item:
+    def make(self, index: int) -> Item:
+        """The item as seeded."""
         rng = random.Random(f"{self._seed}/{index}")  # noqa: S311 - a repeatable catalogue, no secret
         niche, mix = self._niche, self._mix
         kind = rng.choices(list(mix.kinds), weights=list(mix.kinds.values()))[0]
@@ -199,6 +201,12 @@ class Catalogue:
             privacy=privacy,
             parts=rng.randint(2, 8) if kind == "carousel" else 1,
         )
+
+
+@lru_cache(maxsize=2_000)
+def _seeded(catalogue: Catalogue, index: int) -> Item:
+    """Remembered, because a page is usually read more than once: in a listing, by ids, again after a failure."""
+    return catalogue.make(index)
 
 
 def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:

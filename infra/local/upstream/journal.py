@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from infra.local.upstream.messages import Request
 
 CAPACITY = 50_000
+CAPACITY_BYTES = 128 * 1024 * 1024  # of bodies
 
 
 @dataclass(slots=True)
@@ -44,11 +45,15 @@ class Entry:
 
 class Journal:
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=CAPACITY)
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
 
     def open(self, request: Request, at: float) -> Entry:
         entry = Entry(request, at)
         self._entries.append(entry)
+        self._bytes += len(request.body)
+        while len(self._entries) > CAPACITY or self._bytes > CAPACITY_BYTES:
+            self._bytes -= len(self._entries.popleft().request.body)
         return entry
 
     def describe(self, host: str | None) -> list[dict[str, object]]:
@@ -58,5 +63,6 @@ class Journal:
         """Forgets the entries of `host` (all without one); returns how many."""
         kept = [entry for entry in self._entries if host not in (None, entry.request.host)]
         cleared = len(self._entries) - len(kept)
-        self._entries = deque(kept, maxlen=CAPACITY)
+        self._entries = deque(kept)
+        self._bytes = sum(len(entry.request.body) for entry in kept)
         return cleared

@@ -181,6 +181,8 @@ def page_of_list(request: Request, rows: Sequence[Resource]) -> Resource:
     start = int(_cursor_time(request.query["after"])) if "after" in request.query else 0
     chosen = list(rows[start : start + limit])
     body: Resource = {"data": chosen}
+    if request.query.get("summary", "0") not in ("0", "false"):
+        body["summary"] = {"total_count": len(rows)}
     if chosen:
         cursors = {"before": _cursor(start), "after": _cursor(start + len(chosen))}
         body["paging"] = {"cursors": cursors}

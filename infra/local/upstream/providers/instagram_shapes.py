@@ -17,6 +17,11 @@ Resource = dict[str, Any]
 
 SCOPED_PREFIX, PROFESSIONAL_PREFIX, CHILD_PREFIX = 255, 178_414, 179
 MEDIA_TYPES = {"image": "IMAGE", "carousel": "CAROUSEL_ALBUM", "reel": "VIDEO", "video": "VIDEO", "story": "IMAGE"}
+# Metrics that are told by what people did: (dimension, its value here).
+BROKEN_DOWN = {
+    "profile_activity": ("action_type", "bio_link_clicked"),
+    "navigation": ("story_navigation_action_type", "tap_forward"),
+}
 _COMMON = {"views", "reach", "likes", "comments", "saved", "shares", "reposts", "total_interactions"}
 METRICS = {
     "FEED": _COMMON | {"follows", "profile_visits", "profile_activity"},
@@ -104,10 +109,15 @@ def insight(identifier: str, item: Item, metric: str) -> Resource:
         "ig_reels_video_view_total_time": views * item.duration_seconds * 430,
         "reels_skip_rate": 31,
     }
+    value = numbers.get(metric, views // 50)
+    told: Resource = {"name": metric, "period": "lifetime", "values": [{"value": value}]}
+    if metric in BROKEN_DOWN:
+        dimension, kind = BROKEN_DOWN[metric]
+        results = [{"dimension_values": [kind], "value": value}]
+        broken = [{"dimension_keys": [dimension], "results": results}]
+        told["total_value"] = {"value": value, "breakdowns": broken}
     return {
-        "name": metric,
-        "period": "lifetime",
-        "values": [{"value": numbers.get(metric, views // 50)}],
+        **told,
         "title": metric.replace("_", " ").capitalize(),
         "description": f"The number of {metric.replace('_', ' ')}.",
         "id": f"{identifier}/insights/{metric}/lifetime",

@@ -169,14 +169,14 @@ class Twitter(Platform):
 
     def _me(self, request: Request) -> Response:
         viewer, headers = self._begin(request, "/2/users/me")
-        return json_response({"data": self._render_user(request, viewer)}, headers=headers)
+        return json_response(self._user_answer(request, viewer), headers=headers)
 
     def _user(self, request: Request, user_id: str) -> Response:
         _, headers = self._begin(request, "/2/users/:id")
         account = self._account(user_id)
         if account is None:
             return json_response({"errors": [shapes.missing("user", "id", user_id)]}, headers=headers)
-        return json_response({"data": self._render_user(request, account)}, headers=headers)
+        return json_response(self._user_answer(request, account), headers=headers)
 
     def _timeline(self, request: Request, user_id: str) -> Response:
         viewer, headers = self._begin(request, "/2/users/:id/tweets")
@@ -279,7 +279,21 @@ class Twitter(Platform):
 
     def _render_user(self, request: Request, account: Account) -> shapes.Resource:
         wanted = {name for name in request.query.get("user.fields", "").split(",") if name}
-        return shapes.user(account, wanted, self.naming)
+        return shapes.user(account, wanted, self.naming, self._pinned(account))
+
+    def _pinned(self, account: Account) -> str | None:
+        """The second newest post, where there are that many."""
+        public = account.catalogue.public()
+        return self.item_id(account, public[1]) if len(public) > 1 else None
+
+    def _user_answer(self, request: Request, account: Account) -> shapes.Resource:
+        """A user, with the pinned post where the expansion asks for it."""
+        body: shapes.Resource = {"data": self._render_user(request, account)}
+        pinned = self._pinned(account)
+        if pinned and {"pinned_tweet_id", "pinned_post_id"} & set(request.query.get("expansions", "").split(",")):
+            posts = self._render_posts(request, account, [self.item_index(account, pinned)])["data"]
+            body["includes"] = {"tweets": posts} if self.naming == "tweet" else {"posts": posts}
+        return body
 
     def _render_posts(self, request: Request, account: Account, indexes: list[int]) -> shapes.Resource:
         """`data` (absent without posts), `includes` and `errors` as the fields and expansions ask."""

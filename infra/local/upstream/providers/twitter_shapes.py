@@ -25,6 +25,7 @@ SPELLINGS = {
     "referenced_tweets": "referenced_posts",
     "edit_history_tweet_ids": "edit_history_post_ids",
     "note_tweet": "note_post",
+    "pinned_tweet_id": "pinned_post_id",
     "tweets": "posts",
 }
 PROBLEMS = "https://api.x.com/2/problems"
@@ -64,7 +65,7 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def user(account: Account, wanted: set[str], naming: str) -> Resource:
+def user(account: Account, wanted: set[str], naming: str, pinned: str | None = None) -> Resource:
     known: Resource = {
         "created_at": instant(ANCHOR - 2_000 * 86_400),
         "description": account.description,
@@ -83,8 +84,13 @@ def user(account: Account, wanted: set[str], naming: str) -> Resource:
         "protected": bool(account.options.get("protected")),
         "entities": {"url": {"urls": [{"start": 0, "end": 20, "url": "https://t.co/creator"}]}},
         "location": account.options.get("location"),
+        "pinned_tweet_id": pinned,
     }
-    chosen = {name: known[name] for name in known if name in wanted and known[name] is not None}
+    chosen = {
+        name: value
+        for name, value in known.items()
+        if value is not None and (name in wanted or SPELLINGS.get(name) in wanted)
+    }
     made = {"id": user_id(account), "name": account.name, "username": account.handle, **chosen}
     return dict(spell(made, naming))
 

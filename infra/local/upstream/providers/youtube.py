@@ -279,7 +279,7 @@ def _list(
     body: dict[str, object] = {**(tokens or {}), **({"pageInfo": page} if page else {})}
     if items or not omit_empty:
         body["items"] = items
-    tag = shapes.etag(kind, body)
+    tag = shapes.etag(kind, page, tokens, [item["etag"] for item in items])
     if request.headers.get("if-none-match", "").strip('W/"') == tag:
         return Response(304, b"", {"etag": tag})
     return json_response({"kind": kind, "etag": tag, **body}, headers={"etag": tag})
