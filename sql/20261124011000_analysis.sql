@@ -223,7 +223,7 @@ from (
     ('anthropic', 'claude-haiku-4-5', 'Claude Haiku 4.5', '{analysis}', null, null, 10),
     ('anthropic', 'claude-sonnet-5', 'Claude Sonnet 5', '{analysis}', null, 'basic', 20),
     ('anthropic', 'claude-opus-5', 'Claude Opus 5', '{analysis}', null, 'premium', 30),
-    ('google', 'gemini-2.5-flash', 'Gemini 2.5 Flash', '{analysis}', null, null, 10)
+    ('google', 'gemini-flash-latest', 'Gemini Flash', '{analysis}', null, null, 10)
 ) as m (provider, model_name, display_name, capabilities, price, tier, sort_order)
 join public.ai_provider as p on p.slug = m.provider
 left join public.subscription_tier as t on t.slug = m.tier;
@@ -555,9 +555,11 @@ as $$
 declare
     v_user_id uuid;
 begin
+    -- The subscription before the run, as everywhere here.
+    select r.user_id into v_user_id from private.analysis_run as r where r.id = close_run.run_id;
+    perform 1 from public.subscription as s where s.user_id = v_user_id for update;
     update private.analysis_run as r set status = 'failed', failure_code = close_run.code, finished_at = clock_timestamp()
-    where r.id = close_run.run_id and r.status in ('queued', 'running')
-    returning r.user_id into v_user_id;
+    where r.id = close_run.run_id and r.status in ('queued', 'running');
     if found then
         perform private.refund_quota(v_user_id, 'analysis:' || close_run.run_id, 'analysis ' || replace(close_run.code, '_', ' '));
     end if;

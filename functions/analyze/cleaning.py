@@ -29,6 +29,7 @@ SHINGLE_WORDS = 6  # so many words in a row from our instructions are a quotatio
 MAX_DESCRIPTION_CHARACTERS = 20_000
 
 _FENCE = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
+_THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)  # some local models print theirs before the answer
 _MARKUP = re.compile(r"<[/!?a-zA-Z][^<>]{0,500}>")
 _ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://|\bwww\d?\.|\bjavascript\s*:|\bdata\s*:\s*\w+/\w+|"  # any scheme
@@ -62,6 +63,7 @@ def parse(text: str) -> Answer:
     """The schema's fields from a model's text. Raises UnusableAnswerError."""
     if len(text) > MAX_ANSWER_CHARACTERS:
         _refuse("The answer is too long.")
+    text = _THOUGHTS.sub("", text)
     fenced = _FENCE.match(text)
     try:
         value = json.loads(

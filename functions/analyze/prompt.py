@@ -16,7 +16,7 @@ from functions.analyze import limits, schema
 from functions.analyze.brief import Brief
 from functions.connectors.spec import Prompt
 
-MAX_OUTPUT_TOKENS = 4000
+MAX_OUTPUT_TOKENS = 8000  # thoughts count, too
 MAX_DESCRIPTION_CHARACTERS = 6000
 MAX_SIBLINGS = 10
 MAX_TRENDS = 20
