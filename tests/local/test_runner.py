@@ -339,6 +339,19 @@ class TestService:
         assert (queue.name, queue.dead_letter_queue, queue.max_receive_count) == ("work", "WorkDeadLetterQueue", 2)
         assert service.queue_urls("http://sqs") == {"WORK_QUEUE_URL": "http://sqs/123456789012/work"}
 
+    def test_variables(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("APP_URL", "https://app.example")
+        (tmp_path / "included.yml").write_text("inner: {timeout: 7}")
+        (tmp_path / "serverless.yml").write_text(
+            "provider:\n  runtime: ${file(made/later.json):runtime}\n  timeout: ${file(included.yml):inner.timeout}\n"
+            "  httpApi: {cors: {allowedOrigins: [\"${env:APP_URL, 'http://localhost:3000'}\"]}}\n"
+            "functions: {a: {handler: m.a, environment: {X: '${ssm:/secret}'}}}\n"
+        )
+        service = read_service(tmp_path / "serverless.yml")
+        assert service.functions["a"].timeout_seconds == 7
+        assert service.cors is not None
+        assert service.cors.origins == ("https://app.example",)
+
     @pytest.mark.parametrize("text", ["functions: [", "functions: {a: {events: []}}", "functions: 5"])
     def test_a_broken_file_is_one_sentence(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "serverless.yml").write_text(text)

@@ -162,13 +162,13 @@ def _load(path: Path) -> Any:
 
 
 def _include(value: Any, folder: Path) -> Any:
-    """Replace `${file(x.yml)}` and `${file(x.yml):key}`."""
+    """Replace `${file(x.yml)}` and `${file(x.yml):key}`; a file that is only made by packaging stays out."""
     if isinstance(value, dict):
         return {key: _include(inner, folder) for key, inner in value.items()}
     if isinstance(value, list):
         return [_include(inner, folder) for inner in value]
     found = FILE_VARIABLE.fullmatch(value) if isinstance(value, str) else None
-    if not found:
+    if not found or not (folder / found[1].strip()).exists():
         return value
     included = _load(folder / found[1].strip())
     for key in found[2].split(".") if found[2] else ():
