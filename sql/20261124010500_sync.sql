@@ -598,7 +598,13 @@ begin
         );
     end if;
     if v_run.waiting_until > v_now then
-        return jsonb_build_object('status', 'waiting', 'seconds', ceil(extract(epoch from v_run.waiting_until - v_now))::integer);
+        -- Redelivered too early. One message comes back when the wait is over; a long wait is the dispatcher's.
+        update private.sync_job as j set look_again_at = v_run.waiting_until
+        where j.run_id = v_run.id and j.look_again_at is distinct from v_run.waiting_until;
+        return jsonb_build_object('status', 'waiting', 'seconds', ceil(extract(epoch from v_run.waiting_until - v_now))::integer)
+            || case when found then jsonb_build_object(
+                'look_again_in', ceil(extract(epoch from v_run.waiting_until - v_now))::integer
+            ) else '{}'::jsonb end;
     end if;
     if v_run.created_at + private.setting_interval('sync.longest_run') < v_now then
         perform private.end_run(v_run.id, 'failed', 'took_too_long', 'The sync did not come to an end in time.');
@@ -667,7 +673,7 @@ begin
 end;
 $$;
 comment on function public.claim_sync_run(uuid) is
-    'Takes a run under a lease (service only) and pays for its next page: {status: claimed, lease, cursor, page_number, platform, connection_id, scopes, account}. done: nothing left to do; busy: another worker has it (look_again_in seconds, where nobody else will); waiting: not before `seconds` have passed.';
+    'Takes a run under a lease (service only) and pays for its next page: {status: claimed, lease, cursor, page_number, platform, connection_id, scopes, account}. done: nothing left to do; busy: another worker has it; waiting: not before `seconds` have passed; with both, look_again_in seconds if the caller is the one who should.';
 revoke execute on function public.claim_sync_run(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.claim_sync_run(uuid) to service_role;
 

@@ -58,7 +58,7 @@ def work_on(run_id: str, available: Time) -> None:
     if available.left() < LEAST_SECONDS:
         raise NotDoneError
     claimed = sync.claim(run_id)
-    if claimed["status"] == "busy" and "look_again_in" in claimed:
+    if "look_again_in" in claimed:
         _send_again(run_id, claimed["look_again_in"])
     if claimed["status"] != "claimed":
         return
@@ -85,6 +85,7 @@ def work_on(run_id: str, available: Time) -> None:
             _send_again(run_id, 0)
         elif status["status"] == "waiting":
             logger.info("run waits", extra={"seconds": status["seconds"]})
+            _send_again(run_id, status["seconds"])
         else:
             _hand_on(claimed["user_id"])
 
@@ -184,8 +185,9 @@ def _blame(claimed: Row, error: UpstreamError) -> str | None:
 
 
 def _send_again(run_id: str, delay_seconds: int) -> None:
-    # If it is not taken, the dispatcher sends it.
-    queues.send(settings.SYNC_QUEUE_URL.value(), [{"run_id": run_id}], delay_seconds=delay_seconds)
+    # What the queue cannot keep for so long, or does not take, the dispatcher sends.
+    if delay_seconds <= queues.LONGEST_DELAY_SECONDS:
+        queues.send(settings.SYNC_QUEUE_URL.value(), [{"run_id": run_id}], delay_seconds=delay_seconds)
 
 
 def content_row(record: ContentRecord) -> Row:
