@@ -62,7 +62,8 @@ def test_hostile_outputs_cost_one_refund_or_store_the_schema_only(studio: Studio
     successes = 0
     refunds = 0
     for number, (name, text) in enumerate([*REJECTED.items(), *TAMED.items()]):
-        if not IS_SOAK and number % 6:
+        # Nobody outside can know a prompt's canary; tests/unit puts it in.
+        if "CANARY" in text or (not IS_SOAK and number % 6):
             continue
         item = studio.item(creator, f"Sourdough bread {number}", account=account)
         studio.order("openai", "text", text=text)
