@@ -151,8 +151,11 @@ class TestSignUp:
         assert newer.json()["code"] == code
         assert newer.headers["X-Supabase-Api-Version"] == "2024-01-01"
 
-    def test_a_body_that_is_no_json(self, project: Project) -> None:
-        answer = httpx.post(f"{project.url}/auth/v1/signup", content=b"{", headers={"apikey": KEYS.publishable})
+    @pytest.mark.parametrize(
+        "content", [b"{", b"[]", b"\xff", b'{"email": "a@b.example", "password": "\\ud800xxxxxx"}']
+    )
+    def test_a_body_that_is_no_json(self, project: Project, content: bytes) -> None:
+        answer = httpx.post(f"{project.url}/auth/v1/signup", content=content, headers={"apikey": KEYS.publishable})
         assert (answer.status_code, answer.json()["error_code"]) == (400, "bad_json")
 
     def test_a_refusing_trigger_is_a_database_error(self, project: Project, email: str) -> None:

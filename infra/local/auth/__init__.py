@@ -9,5 +9,8 @@ say so.
     errors.py     error answers in both of Auth's formats
     users.py      rows of auth.users and auth.identities
     sessions.py   sign-in, refresh with rotation and reuse detection, sign-out
+    calls.py      one request, and what handlers share
+    account.py    what users do themselves
+    admin.py      what the secret key may do
     routes.py     the HTTP face
 """

@@ -49,3 +49,15 @@ def weak_password(minimum: int) -> AuthError:
 
 def bad_jwt(message: str) -> AuthError:
     return AuthError(403, "bad_jwt", message)
+
+
+def user_exists() -> AuthError:
+    return AuthError(422, "user_already_exists", "User already registered")
+
+
+def email_exists() -> AuthError:
+    return AuthError(422, "email_exists", "A user with this email address has already been registered")
+
+
+def phone_exists() -> AuthError:
+    return AuthError(422, "phone_exists", "A user with this phone number has already been registered")
