@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.local import environment
 from infra.local.environment import Ports
+from infra.local.postgres import Generation
 from infra.local.problems import StackError
 from infra.local.stack import Stack
 
@@ -19,10 +20,13 @@ ENDING_SECONDS = 7.0  # a little more than the watcher of a killed stack gives i
 def run(run_folder: Path = RUN_FOLDER) -> None:
     """`make up`: run until Ctrl-C, restarting parts that end; `run_folder`/env exists while the stack can be used."""
     base = environment.port_base()
-    folder, env_file = run_folder / str(base), run_folder / "env"
+    generation = default_privileges()
+    folder = run_folder / (str(base) if generation == "current" else f"{base}-{generation}")
+    env_file = run_folder / "env"
     stack = Stack(
         folder,
         Ports.from_base(base),
+        generation=generation,
         database_url=os.environ.get("DATABASE_URL"),
         remedy=f"stop it, or choose other ports with PORT_BASE={base + 100}",
     )
@@ -47,6 +51,14 @@ def run(run_folder: Path = RUN_FOLDER) -> None:
                 env_file.unlink()
             (folder / "env").unlink()
             print("\nStopping ...", flush=True)
+
+
+def default_privileges() -> Generation:
+    """DEFAULT_PRIVILEGES: `current` as projects since 2026-05-30 have them, or `legacy`; each has its own data."""
+    chosen = os.environ.get("DEFAULT_PRIVILEGES") or "current"
+    if chosen not in ("current", "legacy"):
+        raise StackError(f"DEFAULT_PRIVILEGES is {chosen!r}; it must be current or legacy.")
+    return "legacy" if chosen == "legacy" else "current"
 
 
 def _announce(stack: Stack, env_file: Path, seconds: float) -> None:

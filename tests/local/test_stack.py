@@ -80,7 +80,7 @@ def make_up(folder: Path, base: int, **environment: str) -> "Iterator[subprocess
 
 def clean_environment(**values: str) -> dict[str, str]:
     """This process' environment, without what would steer a stack, and with `values`."""
-    steering = ("DATABASE_URL", "PORT_BASE", "STREAMVIBE_POSTGREST")
+    steering = ("DATABASE_URL", "DEFAULT_PRIVILEGES", "PORT_BASE", "STREAMVIBE_POSTGREST")
     return {**{name: value for name, value in os.environ.items() if name not in steering}, **values}
 
 
@@ -169,6 +169,7 @@ class TestMakeUp:
         [
             ("STREAMVIBE_POSTGREST", "/nowhere/postgrest", "STREAMVIBE_POSTGREST is /nowhere/postgrest, which"),
             ("STREAMVIBE_POSTGREST", "/bin/false", "The data api did not start: it wrote nothing"),
+            ("DEFAULT_PRIVILEGES", "open", "DEFAULT_PRIVILEGES is 'open'; it must be current or legacy."),
             ("PORT_BASE", "http", "PORT_BASE is 'http'; it must be a number"),
             ("DATABASE_URL", "postgresql://postgres@db.example.com/x", "DATABASE_URL points to db.example.com"),
             ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "No Postgres answers at DATABASE_URL (127.0.0.1:1)"),
