@@ -417,3 +417,29 @@ def test_an_almost_used_up_app_stops_everybody(sign_up: SignUp, db: Db, sim: Sim
     db("update private.sync_job set resend_at = now() where run_id = %s", run_id)
     creator.http.post(creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/sync_dispatch")
     assert creator.wait_for_run(run_id)["status"] == "succeeded"
+
+
+def test_a_long_lived_token_renews_itself(sign_up: SignUp, db: Db, sim: Sim, new_account: NewAccount) -> None:
+    creator = sign_up()
+    slug = new_account(20, "instagram")
+    connected = creator.connect("instagram", slug)
+    connection_id, account_id = connected["connection"]["id"], connected["accounts"][0]["id"]
+    db("update platform_connection set token_expires_at = now() + interval '5 days' where id = %s", connection_id)
+    # A young one is left alone: the platform would refuse.
+    assert creator.sync(account_id)["status"] == "succeeded"
+    (grant,) = sim("GET", "instagram/grants", account=slug)
+    assert grant["refreshes"] == 0
+    db("update private.token_state set refresh_not_before = now() where connection_id = %s", connection_id)
+    sim("POST", "clock", advance_seconds=86_500)
+    try:
+        assert creator.sync(account_id)["status"] == "succeeded"
+    finally:
+        sim("POST", "clock", advance_seconds=-86_500)  # the stack is everybody's
+    (grant,) = sim("GET", "instagram/grants", account=slug)
+    assert grant["refreshes"] == 1
+    (connection,) = db(
+        """select token_version, token_expires_at > now() + interval '59 days' as renewed
+           from platform_connection where id = %s""",
+        connection_id,
+    )
+    assert connection == {"token_version": 2, "renewed": True}
