@@ -23,6 +23,7 @@ from infra.local.data_api.response import (
     respond_options,
 )
 from infra.local.data_api.state import Loaded, load
+from infra.local.data_api.timing import Stopwatch
 from infra.local.data_api.tokens import Authenticator
 from infra.local.data_api.transaction import Executor
 
@@ -56,7 +57,13 @@ class DataApi:
 
     async def start(self) -> None:
         """Load the schema cache, retrying in the background where the database is away, and listen for changes."""
-        self._pool = Pool(self.config.db_uri, self.config.db_pool, self.config.db_pool_acquisition_timeout_seconds)
+        config = self.config
+        self._pool = Pool(
+            config.db_uri,
+            config.db_pool,
+            config.db_pool_acquisition_timeout_seconds,
+            prepares=config.db_prepared_statements,
+        )
         try:
             await self.reload()
         except (psycopg.Error, OSError) as error:
@@ -138,22 +145,29 @@ class DataApi:
         preflighted = preflight(raw, config)
         if preflighted is not None:
             return preflighted
+        watch = Stopwatch()
         try:
-            response = await self._answer(raw)
+            response = await self._answer(raw, watch)
+            if config.server_timing_enabled:
+                watch.lap("response")
+                response.headers.append(watch.header())
         except errors.ApiError as error:
             response = respond_error(error)
         except Exception:
             log.exception("A request failed: %s %s", raw.method, raw.path)
             response = respond_error(errors.internal())
         response.headers += cors_headers(raw, config)
+        if config.server_trace_header:
+            response.headers += _traced(raw, config.server_trace_header)
         return response
 
-    async def _answer(self, raw: RawRequest) -> Response:
+    async def _answer(self, raw: RawRequest, watch: Stopwatch) -> Response:
         loaded, executor, recipes = self.loaded, self._executor, self._recipes
         if loaded is None or executor is None or recipes is None:
             raise errors.no_schema_cache()
         identity = self._authenticator.identify(raw.headers.get("authorization"))
-        recipe, operands = recipes.find(raw)
+        watch.lap("jwt")
+        recipe, operands = recipes.find(raw, watch)
         request, plan = recipe.request, recipe.plan
         match request.action:
             case "root-info":
@@ -161,13 +175,22 @@ class DataApi:
             case "relation-info":
                 return _relation_info(request, loaded)
             case "inspect":
-                return await respond_root(request, raw, identity, loaded, executor)
+                root = await respond_root(request, raw, identity, loaded, executor)
+                watch.lap("transaction")
+                return root
         assert plan is not None
         if request.action == "call-info":
             writes = plan.call is not None and plan.call.routine.may_write
             return respond_options("OPTIONS,POST" if writes else "OPTIONS,GET,HEAD,POST")
         result_set = await executor.run(recipe, raw, operands, identity)
+        watch.lap("transaction")
         return respond(plan, request, raw, result_set)
+
+
+def _traced(raw: RawRequest, name: str) -> list[tuple[str, str]]:
+    """The header that ties an answer to its request, given back as it came."""
+    value = raw.headers.get(name.lower())
+    return [] if value is None else [(name, value)]
 
 
 def _relation_info(request: Request, loaded: Loaded) -> Response:

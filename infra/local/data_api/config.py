@@ -36,6 +36,7 @@ class Config:
     db_channel_enabled: bool = True
     db_pool: int = 10
     db_pool_acquisition_timeout_seconds: float = 10.0
+    db_prepared_statements: bool = True
     db_root_spec: str | None = None
     db_hoisted_tx_settings: tuple[str, ...] = (
         "statement_timeout",
@@ -106,6 +107,7 @@ def from_settings(given: Mapping[str, str]) -> Config:
         db_pool=reader.integer("DB_POOL") or defaults.db_pool,
         db_pool_acquisition_timeout_seconds=reader.integer("DB_POOL_ACQUISITION_TIMEOUT")
         or defaults.db_pool_acquisition_timeout_seconds,
+        db_prepared_statements=reader.boolean("DB_PREPARED_STATEMENTS", default=True),
         db_root_spec=given.get("DB_ROOT_SPEC") or None,
         db_hoisted_tx_settings=reader.list("DB_HOISTED_TX_SETTINGS", defaults.db_hoisted_tx_settings),
         jwt_secret=given.get("JWT_SECRET") or None,

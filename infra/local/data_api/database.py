@@ -53,7 +53,7 @@ class Command(NamedTuple):
 class Connection:
     """One connection in pipeline mode, driven by the event loop."""
 
-    def __init__(self, connection: psycopg.Connection, generation: int) -> None:
+    def __init__(self, connection: psycopg.Connection, generation: int, *, prepares: bool) -> None:
         self._owner = connection
         self._pg = connection.pgconn
         self._pg.nonblocking = 1
@@ -61,6 +61,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[list[PGresult]] | None = None
         self._results: list[PGresult] = []
+        self._prepares = prepares
         self._prepared: dict[tuple[str, str], bytes] = {}
         self._prepared_count = 0
         self.generation = generation
@@ -93,7 +94,7 @@ class Connection:
     def _send(self, command: Command) -> bool:
         """Queue a command; tell whether its preparation was queued before it."""
         text, values, types, formats, scope = command
-        if scope is None:
+        if scope is None or not self._prepares:
             self._pg.send_query_params(text.encode(), values, types, formats)
             return False
         name = self._prepared.get((scope, text))
@@ -181,8 +182,9 @@ def _error_of(result: PGresult) -> StatementError:
 class Pool:
     """Up to `size` connections, the most recently used first; waiting for one is bounded."""
 
-    def __init__(self, uri: str, size: int, timeout_seconds: float) -> None:
+    def __init__(self, uri: str, size: int, timeout_seconds: float, *, prepares: bool) -> None:
         self._uri = uri
+        self._prepares = prepares
         self._timeout_seconds = timeout_seconds
         self._free: list[Connection] = []
         self._slots = asyncio.Semaphore(size)
@@ -203,7 +205,7 @@ class Pool:
                 return connection
         generation = self._generation
         try:
-            return Connection(await asyncio.to_thread(connect, self._uri), generation)
+            return Connection(await asyncio.to_thread(connect, self._uri), generation, prepares=self._prepares)
         except psycopg.Error as error:
             self._slots.release()
             raise errors.no_connection(str(error).strip()) from None

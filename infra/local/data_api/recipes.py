@@ -19,7 +19,9 @@ from infra.local.data_api.sql import Statement, explain_count_statement, main_st
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from infra.local.data_api.query import Shape
     from infra.local.data_api.state import Loaded
+    from infra.local.data_api.timing import Stopwatch
 
 _KEPT = 1000
 _SHAPING_HEADERS = ("accept", "accept-profile", "prefer", "range")
@@ -42,35 +44,40 @@ class RecipeBook:
         self._loaded = loaded
         self._recipes: OrderedDict[Hashable, Recipe] = OrderedDict()
 
-    def find(self, raw: RawRequest) -> tuple[Recipe, list[str]]:
+    def find(self, raw: RawRequest, watch: Stopwatch) -> tuple[Recipe, list[str]]:
         """The recipe for a request and the operands to fill in; raise ApiError where the request is wrong."""
         try:
-            return self._find(raw)
+            return self._find(raw, watch)
         except RecursionError:
             raise errors.bad_query("The query string is nested too deeply", "nothing sensible needs that") from None
 
-    def _find(self, raw: RawRequest) -> tuple[Recipe, list[str]]:
+    def _find(self, raw: RawRequest, watch: Stopwatch) -> tuple[Recipe, list[str]]:
         pairs = raw.pairs
         if raw.method not in ("GET", "HEAD") or raw.path == "/" or raw.path.startswith("/rpc/"):
-            return self._work_out(understand(raw, whole_shape(pairs), self._loaded.config, self._timezones)), []
+            return self._work_out(raw, whole_shape(pairs), watch), []
         shape, operands = split_operands(pairs)
         key = (raw.method, raw.path, shape, *(raw.headers.get(name) for name in _SHAPING_HEADERS))
         recipe = self._recipes.get(key)
         if recipe is not None:
             self._recipes.move_to_end(key)
             recipe.is_kept = True
+            watch.lap("parse")
+            watch.lap("plan")
             return recipe, operands
-        recipe = self._work_out(understand(raw, shape, self._loaded.config, self._timezones))
+        recipe = self._work_out(raw, shape, watch)
         self._recipes[key] = recipe
         if len(self._recipes) > _KEPT:
             self._recipes.popitem(last=False)
         return recipe, operands
 
-    @property
-    def _timezones(self) -> frozenset[str]:
-        return self._loaded.cache.timezones
+    def _work_out(self, raw: RawRequest, shape: Shape, watch: Stopwatch) -> Recipe:
+        request = understand(raw, shape, self._loaded.config, self._loaded.cache.timezones)
+        watch.lap("parse")
+        recipe = self._plan(request)
+        watch.lap("plan")
+        return recipe
 
-    def _work_out(self, request: Request) -> Recipe:
+    def _plan(self, request: Request) -> Recipe:
         if request.action in ("root-info", "relation-info", "inspect"):
             return Recipe(request)
         plan = plan_request(request, self._loaded.config, self._loaded.cache)

@@ -132,6 +132,7 @@ create function set_headers() returns json language sql as $$
   select '{"ok": true}'::json $$;
 create function set_any(name text, value text) returns text language sql as $$ select set_config(name, value, true) $$;
 create function greet(name text) returns text language sql immutable as $$ select 'hi ' || name $$;
+create function prepared() returns bigint language sql stable as $$ select count(*) from pg_prepared_statements $$;
 create function settled() returns text language sql stable set statement_timeout = '5s' as $$ select current_setting('statement_timeout') $$;
 
 -- A media type of one's own: text/plain for one relation, and a scalar function.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -348,6 +349,25 @@ def test_statements_are_prepared_for_one_role_only(shop: Database) -> None:
             every = ask("GET /gated?select=id&order=id", Authorization=bearer(role="service_role"))
             assert every.json() == [{"id": 1}, {"id": 2}]
             assert ask("GET /gated?select=id&order=id").status_code == 401
+
+
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_nothing_is_prepared_where_that_is_unwanted(shop: Database, wanted: str) -> None:
+    with serving(settings_for(shop, DB_POOL="1", DB_PREPARED_STATEMENTS=wanted)) as ask:
+        for _ in range(3):
+            assert ask("GET /artists?id=eq.1").status_code == 200
+        assert (ask("GET /rpc/prepared").json() > 0) is (wanted == "true")
+
+
+def test_phases_are_timed_and_traces_given_back(shop: Database) -> None:
+    with serving(settings_for(shop, SERVER_TIMING_ENABLED="true", SERVER_TRACE_HEADER="X-Request-Id")) as ask:
+        for _ in range(2):
+            answer = ask("GET /artists?id=eq.1", X_Request_Id="abc")
+            phases = re.findall(r"(\w+);dur=[0-9]+\.[0-9]", answer.headers["Server-Timing"])
+            assert phases == ["jwt", "parse", "plan", "transaction", "response"]
+            assert answer.headers["X-Request-Id"] == "abc"
+        assert "X-Request-Id" not in ask("GET /artists").headers
+        assert ask("GET /nothing", X_Request_Id="abc").headers["X-Request-Id"] == "abc"
 
 
 def test_values_are_never_spliced(ask: Ask) -> None:
