@@ -12,13 +12,12 @@ from infra.local.postgres import Generation
 from infra.local.problems import StackError
 from infra.local.stack import Stack
 
-RUN_FOLDER = Path(__file__).parent / ".run"
 RESTARTS_A_MINUTE = 5
 ENDING_SECONDS = 7.0  # a little more than the watcher of a killed stack gives its children
 
 
-def run(run_folder: Path = RUN_FOLDER) -> None:
-    """`make up`: run until Ctrl-C, restarting parts that end; `run_folder`/env exists while the stack can be used."""
+def run(run_folder: Path) -> None:
+    """Run until Ctrl-C, restarting parts that end; `run_folder`/env exists while the stack can be used."""
     base = environment.port_base()
     generation = default_privileges()
     folder = run_folder / (str(base) if generation == "current" else f"{base}-{generation}")

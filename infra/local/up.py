@@ -1,16 +1,19 @@
 """`make up`: runs the stack in the foreground, and puts what stands in the way into one sentence."""
 
 import sys
+from pathlib import Path
 
 from infra.local.problems import StackError
 
+RUN_FOLDER = Path(__file__).parent / ".run"
 
-def main() -> None:
-    """The command. Exit code 1 and a sentence where the stack cannot be had."""
+
+def main(run_folder: Path = RUN_FOLDER) -> None:
+    """The command, its files in `run_folder`. Exit code 1 and a sentence where the stack cannot be had."""
     try:
         from infra.local.foreground import run  # noqa: PLC0415 - a broken installation shows here
 
-        run()
+        run(run_folder)
     except StackError as problem:
         sys.exit(str(problem))
     except ImportError as missing:

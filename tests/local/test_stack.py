@@ -30,16 +30,7 @@ CONTRACT = {
     "FUNCTIONS_URL", "APP_URL", "UPSTREAM_URL", "AWS_ENDPOINT_URL", "STRIPE_WEBHOOK_SECRET", "STRIPE_SECRET_KEY",
     "UPSTREAM_OVERRIDES",
 }  # fmt: skip
-RUN = """
-import sys
-from pathlib import Path
-from infra.local.problems import StackError
-from infra.local.foreground import run
-try:
-    run(Path(sys.argv[1]))
-except StackError as problem:
-    sys.exit(str(problem))
-"""
+RUN = "import sys; from pathlib import Path; from infra.local.up import main; main(Path(sys.argv[1]))"
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +188,7 @@ class TestMakeUp:
 def test_a_broken_installation_is_one_sentence(folder: Path, package: str) -> None:
     (folder / f"{package}.py").write_text("raise ModuleNotFoundError(f'No module named {__name__!r}')")
     finished = subprocess.run(
-        [sys.executable, "-m", "infra.local.up"],
+        [sys.executable, "-c", RUN, str(folder)],
         cwd=REPOSITORY,
         env=clean_environment(PYTHONPATH=str(folder), PORT_BASE="31990"),
         capture_output=True,
