@@ -92,11 +92,14 @@ def _host(authority: str, default_port: int) -> str:
 
 
 def _to_ascii(host: str) -> str:
-    if host.isascii():
+    if host.isascii() and "xn--" not in host:
         return host
     import idna  # noqa: PLC0415 - its tables cost more than most hosts need
 
     try:
+        if host.isascii():
+            idna.decode(host)  # for its refusal of what is no encoding of anything
+            return host
         # Strict IDNA 2008: no mapping, so that full-width digits, circled letters and soft hyphens are refused, and
         # not read as something that they only look like. The other full stops would count as separators: no.
         if any(dot in host for dot in "\u3002\uff0e\uff61"):

@@ -11,6 +11,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from functions.connectors.address import WebAddress, parse
+from functions.core.errors import UrlRefusedError
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -48,7 +49,10 @@ def refusal(page: WebAddress, site_url: str) -> tuple[str, str] | None:
     platform = platform_of(page)
     if platform is not None:
         return platform_refusal(platform)
-    site = parse(site_url)
+    try:
+        site = parse(site_url)
+    except UrlRefusedError as error:
+        return error.problem_code, f"{error.detail}."
     domain = registrable_domain(site.host)
     if domain is None or registrable_domain(page.host) != domain:
         return "other_site", f"This page is not on {site.host}, the site that you have connected."

@@ -47,6 +47,8 @@ def test_belongs(site: str, page: str) -> None:
         ("https://www.youtube.com/", "https://www.youtube.com/watch?v=1", "platform_url"),
         ("https://example.com/", "https://m.youtube.com/watch?v=1", "platform_url"),
         ("https://example.com/", "https://youtu.be/1", "platform_url"),
+        ("http://127.0.0.1/", "http://example.com/", "url_refused"),
+        ("https://xn--0.example.com/", "https://example.com/", "url_refused"),
     ],
 )
 def test_does_not_belong(site: str, page: str, reason: str) -> None:
