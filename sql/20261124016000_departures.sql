@@ -5,9 +5,9 @@ insert into private.setting (key, value, comment) values
 ('account_deletion.retry', '"5 minutes"', 'Wait before a deletion that could not be finished is taken up again; doubles.'),
 ('account_deletion.longest_retry', '"6 hours"', 'Longest such wait.'),
 ('data_deletion.keep', '"180 days"', 'How long the status page of a finished deletion request answers.'),
-('retention.after_revocation', '"30 days"', 'Data of a grant that was withdrawn is deleted after this, if the user does not connect again.'),
+('retention.after_revocation', '"30 days"', 'Data of a withdrawn grant is deleted after this, if the user does not connect again.'),
 -- https://developers.google.com/youtube/terms/developer-policies: stored API data is refreshed or deleted within 30 days.
-('retention.youtube', '"30 days"', 'Platform data of YouTube that no sync has refreshed for so long is deleted.');
+('retention.youtube', '"30 days"', 'YouTube''s data that no sync has refreshed for so long is deleted.');
 
 create table private.account_deletion (
     user_id uuid primary key references public.users (id) on delete cascade,
@@ -33,6 +33,49 @@ revoke all on table private.data_deletion from public, anon, authenticated, serv
 -- ---------------------------------------------------------------------------------------------------------------------
 -- A user leaves
 -- ---------------------------------------------------------------------------------------------------------------------
+
+-- The items of a large account are many rows, and a request of the API has a few seconds: they go in portions before the
+-- one transaction that ends a connection or an account.
+create function private.purge_items(user_id uuid, connection_id uuid, max_rows integer)
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_count integer;
+begin
+    delete from public.content_item as i
+    where i.id in (
+        select s.id from public.content_item as s
+        where s.social_account_id = any(array(
+            select a.id from public.social_account as a
+            where a.user_id = purge_items.user_id
+                and (purge_items.connection_id is null or a.connection_id = purge_items.connection_id)
+        ))
+        limit max_rows
+    );
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+comment on function private.purge_items(uuid, uuid, integer) is 'Body of public.purge_items.';
+revoke execute on function private.purge_items(uuid, uuid, integer) from public, anon, authenticated, service_role;
+grant execute on function private.purge_items(uuid, uuid, integer) to service_role;
+
+create function public.purge_items(user_id uuid, connection_id uuid default null, max_rows integer default 5000)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+    return private.purge_items(user_id, connection_id, max_rows);
+end;
+$$;
+comment on function public.purge_items(uuid, uuid, integer) is
+    'Deletes items of a user, or of one of the user''s connections (service only), at most max_rows; how many.';
+revoke execute on function public.purge_items(uuid, uuid, integer) from public, anon, authenticated, service_role;
+grant execute on function public.purge_items(uuid, uuid, integer) to service_role;
 
 create function private.begin_account_deletion(user_id uuid)
 returns jsonb

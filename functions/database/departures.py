@@ -9,6 +9,15 @@ from functions.database.client import rpc
 Row = dict[str, Any]
 
 
+PORTION = 5000  # rows that a call deletes within the few seconds that a request has
+
+
+def purge_items(user_id: str, connection_id: str | None = None) -> None:
+    """Delete all items of a user, or of one connection, in portions. What a running sync adds meanwhile stays."""
+    while rpc("purge_items", user_id=user_id, connection_id=connection_id, max_rows=PORTION) >= PORTION:
+        pass
+
+
 def begin_account_deletion(user_id: str) -> Row:
     """End every connection: `{status: pending, is_billing_ended, revocations}`, or `{status: deleted}`."""
     answer: Row = rpc("begin_account_deletion", user_id=user_id)

@@ -23,7 +23,7 @@ def delete_account(user_id: str) -> bool:
 
     True if it is done, False if maintenance will go on. Safe to repeat.
     """
-    # Read first: the subscription is known by rows that the end of this deletes.
+    departures.purge_items(user_id)
     pending = departures.begin_account_deletion(user_id)
     if pending["status"] == "deleted":
         return True

@@ -12,7 +12,7 @@ from functions.connectors.spec import AccountRecord, PlatformSpec, Profile, Toke
 from functions.core import settings
 from functions.core.errors import InvalidRequestError, UpstreamError
 from functions.core.observability import logger
-from functions.database import connections
+from functions.database import connections, departures
 
 Row = dict[str, Any]
 
@@ -106,6 +106,7 @@ def disconnect(user_id: str, connection_id: str) -> None:
 
     Raises NotFoundError if it is not the user's.
     """
+    departures.purge_items(user_id, connection_id)
     ended = connections.disconnect(user_id, connection_id)
     if ended["revocation_id"]:
         give_back(ended)
