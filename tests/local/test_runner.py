@@ -19,6 +19,7 @@ from moto.server import ThreadedMotoServer
 
 from infra.local.ports import free_port
 from infra.local.problems import StackError
+from infra.local.runner import gateway
 from infra.local.runner.clock import next_time
 from infra.local.runner.events import HttpRequest, http_event
 from infra.local.runner.gateway import HttpApi, match_path
@@ -170,6 +171,13 @@ class TestHttp:
     def test_a_failing_function_tells_nothing(self, functions: httpx.Client, path: str) -> None:
         answer = functions.get(path)
         assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
+
+    def test_the_gateway_waits_no_longer_than_its_own_limit(
+        self, functions: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gateway, "INTEGRATION_TIMEOUT_SECONDS", 0.1)
+        answer = functions.get("/slow")
+        assert (answer.status_code, answer.json()) == (503, {"message": "Service Unavailable"})
 
     def test_results(self, functions: httpx.Client) -> None:
         assert functions.get("/shaped/bare").json() == {"any": "json"}
