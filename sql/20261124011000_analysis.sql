@@ -241,6 +241,7 @@ insert into private.setting (key, value, comment) values
 ('trend.refresh_every', '"1 hour"', 'Trends younger than this are not computed again.'),
 ('trend.min_items', '3', 'Fewer items than this in the window are no trend.'),
 ('trend.min_accounts', '2', 'A term of fewer accounts than this is nobody''s business but theirs.'),
+('trend.sample', '30000', 'Of more items than this in window and baseline a random sample is looked at.'),
 ('trend.most', '50', 'Terms kept for a platform, region and language.');
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -986,18 +987,24 @@ begin
     select c.user_id, c.item_id, 'automatic', 'queued', null
     from (
         select
-            s.user_id, i.id as item_id, i.published_at,
-            row_number() over (partition by s.user_id order by i.published_at desc nulls last, i.id) as place,
-            case when t.max_ai_analyses_per_month is not null then
-                t.max_ai_analyses_per_month
-                -- An ended cycle is rolled by the next charge.
-                - case when b.cycle_end_date > now() then b.ai_analyses_used else 0 end
-                - (select count(*) from private.analysis_run as r where r.user_id = s.user_id and r.status = 'queued')
-            end as remaining
-        from public.user_setting as s
-        join public.subscription as b on b.user_id = s.user_id
-        join public.subscription_tier as t on t.id = b.tier_id
-        join public.social_account as a on a.user_id = s.user_id and a.deleted_at is null
+            w.user_id, w.remaining, i.id as item_id, i.published_at,
+            row_number() over (partition by w.user_id order by i.published_at desc nulls last, i.id) as place
+        from (
+            select
+                s.user_id,
+                case when t.max_ai_analyses_per_month is not null then
+                    t.max_ai_analyses_per_month
+                    -- An ended cycle is rolled by the next charge.
+                    - case when b.cycle_end_date > now() then b.ai_analyses_used else 0 end
+                    - (select count(*) from private.analysis_run as r where r.user_id = s.user_id and r.status = 'queued')
+                end as remaining
+            from public.user_setting as s
+            join public.subscription as b on b.user_id = s.user_id
+            join public.subscription_tier as t on t.id = b.tier_id
+            where s.is_auto_ai_analysis_enabled and (plan_analyses.user_id is null or s.user_id = plan_analyses.user_id)
+            offset 0 -- who has nothing left is known before anybody's items are looked at
+        ) as w
+        join public.social_account as a on a.user_id = w.user_id and a.deleted_at is null
         cross join lateral (
             select n.id, n.published_at from public.content_item as n
             where n.social_account_id = a.id and n.deleted_at is null and n.upstream_deleted_at is null
@@ -1014,7 +1021,7 @@ begin
             order by n.published_at desc nulls last, n.id
             limit v_batch
         ) as i
-        where s.is_auto_ai_analysis_enabled and (plan_analyses.user_id is null or s.user_id = plan_analyses.user_id)
+        where w.remaining is null or w.remaining > 0
     ) as c
     where c.place <= v_batch and (c.remaining is null or c.place <= c.remaining)
     order by c.published_at desc nulls last
@@ -1387,6 +1394,9 @@ declare
     v_min_items integer := private.setting_int('trend.min_items');
     v_min_accounts integer := private.setting_int('trend.min_accounts');
     v_most integer := private.setting_int('trend.most');
+    v_separators text := E' \t\r\n.,;:!?()[]{}<>"/\\|+*=~^`#@&%$…·•–—-„“”«»¡¿。、！？「」『』（）';
+    v_recent bigint;
+    v_last_of_sample uuid;
     v_count integer;
 begin
     -- One at a time; the second one finds fresh rows.
@@ -1396,6 +1406,14 @@ begin
         where k.source = 'own_content' and k.created_at > clock_timestamp() - private.setting_interval('trend.refresh_every')
     ) then
         return 0;
+    end if;
+    -- Ids are random, so the smallest ones are a fair sample. It keeps the work of one call bounded.
+    select count(*) into v_recent from public.content_item as i where i.published_at > now() - v_window - v_baseline;
+    if v_recent > private.setting_int('trend.sample') then
+        v_last_of_sample := (
+            lpad(to_hex((4294967295 * (private.setting_int('trend.sample')::numeric / v_recent))::bigint), 8, '0')
+            || '-ffff-ffff-ffff-ffffffffffff'
+        )::uuid;
     end if;
     delete from public.trending_keyword as k where k.source = 'own_content' or k.valid_until < now() - interval '30 days';
 
@@ -1414,17 +1432,24 @@ begin
         -- Only what everybody can see on the platform; drafts are nobody's trend.
         where i.visibility = 'public' and i.deleted_at is null and i.upstream_deleted_at is null
             and i.published_at > now() - v_window - v_baseline and i.published_at <= now()
+            and (v_last_of_sample is null or i.id <= v_last_of_sample)
     ), term as (
-        select distinct on (i.id, t.term) i.*, t.term
+        -- Each account's use of each term; an item counts once however often it says it.
+        select
+            i.platform_id, i.language, i.region, i.social_account_id, t.term,
+            count(*) filter (where i.is_new) as window_items,
+            count(*) filter (where not i.is_new) as baseline_items,
+            min(i.category) filter (where i.is_new) as category
         from item as i
         cross join lateral (
             select lower(trim(both ' #' from label)) as term from unnest(i.tags || i.hashtags) as label
-            union all
+            union
             select lower(word)
-            from regexp_split_to_table(coalesce(i.title, ''), '[^[:alnum:]]+') as word
+            from string_to_table(translate(coalesce(i.title, ''), v_separators, repeat(' ', char_length(v_separators))), ' ') as word
             where char_length(word) >= 4
         ) as t
-        where char_length(t.term) between 3 and 60 and t.term !~ '^[0-9 ]+$' and not private.is_stop_word(t.term, i.language)
+        where char_length(t.term) between 3 and 60
+        group by i.platform_id, i.language, i.region, i.social_account_id, t.term
     ), total as (
         select
             i.platform_id, i.language, i.region,
@@ -1434,14 +1459,13 @@ begin
     ), counted as (
         select
             t.platform_id, t.language, t.region, t.term,
-            count(*) filter (where t.is_new) as window_items,
-            count(distinct t.social_account_id) filter (where t.is_new) as accounts,
-            count(*) filter (where not t.is_new) as baseline_items,
+            sum(t.window_items) as window_items,
+            count(*) filter (where t.window_items > 0) as accounts,
+            sum(t.baseline_items) as baseline_items,
             mode() within group (order by t.category) as category
         from term as t
         group by t.platform_id, t.language, t.region, t.term
-        having count(*) filter (where t.is_new) >= v_min_items
-            and count(distinct t.social_account_id) filter (where t.is_new) >= v_min_accounts
+        having sum(t.window_items) >= v_min_items and count(*) filter (where t.window_items > 0) >= v_min_accounts
     ), scored as (
         select
             c.*, o.window_total, o.baseline_total,
@@ -1459,7 +1483,8 @@ begin
                 partition by s.platform_id, s.language, s.region order by (1 - 1 / s.lift) * least(1, s.accounts / 5.0) desc, s.term
             ) as place
         from scored as s
-        where s.lift > 1.2
+        -- Asked of the few terms that are left, not of every word.
+        where s.lift > 1.2 and s.term !~ '^[0-9 ]+$' and not private.is_stop_word(s.term, s.language)
     )
     insert into public.trending_keyword (
         platform_id, keyword, category, trending_score, competition_level, source, region, language, valid_from, valid_until, details

@@ -173,3 +173,20 @@ def test_only_valid_trends_are_shown(fresh: Database) -> None:
         )
     with fresh.as_user(user) as own:
         assert [row["keyword"] for row in own.execute("select keyword from trending_keyword").fetchall()] == ["now"]
+
+
+def test_of_many_items_a_sample_is_enough(fresh: Database) -> None:
+    with fresh.as_superuser() as connection:
+        connection.execute("update private.setting set value = '40' where key = 'trend.sample'")
+    try:
+        with fresh.as_owner() as owner:
+            for account in accounts(fresh, owner, 5):
+                for number in range(8):
+                    publish(owner, account, 1 + number / 10, f"Sourdough {number}", "sourdough")
+                    publish(owner, account, 10 + number, f"Dinner {number}", "dinner")
+        refresh(fresh)
+    finally:
+        with fresh.as_superuser() as connection:
+            connection.execute("update private.setting set value = '30000' where key = 'trend.sample'")
+    details = trends(fresh)["sourdough"]["details"]
+    assert 10 < details["window_total"] + details["baseline_total"] < 70  # of 80; ids are random
