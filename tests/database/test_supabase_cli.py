@@ -19,13 +19,13 @@ from tests.databases import Database, DatabaseFactory
 pytestmark = pytest.mark.node
 
 REPOSITORY = Path(__file__).parents[2]
-CLI = ["npx", "--yes", "supabase@3.1.0"]
+PACKAGE = "supabase@3.1.0"
 TIMEOUT_SECONDS = 170
 
 
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(*command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*CLI, *arguments],
+        command,
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -35,21 +35,22 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.fixture(scope="module")
-def cli() -> None:
-    """Skips where the CLI cannot be had."""
+@pytest.fixture(scope="session")
+def cli() -> str:
+    """The CLI's path in npm's cache, fetched once; skips where it cannot be had."""
     if not shutil.which("npx"):
         pytest.skip("Node and npm are not installed: nothing runs the Supabase CLI")
-    answer = run("--version")
+    answer = run("npx", "--yes", f"--package={PACKAGE}", "-c", "command -v supabase")
     if answer.returncode != 0:
         pytest.skip(f"the Supabase CLI cannot be fetched: {answer.stderr.strip().splitlines()[-1:]}")
+    return answer.stdout.strip().splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
-def pushed(cli: None, databases: DatabaseFactory) -> Iterator[Database]:
+def pushed(cli: str, databases: DatabaseFactory) -> Iterator[Database]:
     """An empty database to which the CLI has pushed sql/."""
     database = databases.empty()
-    answer = run("db", "push", "--workdir", "infra", "--yes", f"--remote={url(database)}")
+    answer = run(cli, "db", "push", "--workdir", "infra", "--yes", f"--remote={url(database)}")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     yield database
     databases.drop(database)
@@ -66,11 +67,11 @@ def findings(answer: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]
     return found
 
 
-def test_push_applies_every_file_and_then_none(pushed: Database) -> None:
+def test_push_applies_every_file_and_then_none(cli: str, pushed: Database) -> None:
     with pushed.as_owner() as owner:
         ledger = owner.execute("select version from supabase_migrations.schema_migrations order by version").fetchall()
     assert [row["version"] for row in ledger] == [migration.version for migration in migrations()]
-    again = run("db", "push", "--workdir", "infra", "--yes", f"--remote={url(pushed)}")
+    again = run(cli, "db", "push", "--workdir", "infra", "--yes", f"--remote={url(pushed)}")
     assert (again.returncode, "up to date" in again.stdout + again.stderr) == (0, True)
 
 
@@ -95,24 +96,24 @@ def test_push_and_the_stack_make_the_same_database(pushed: Database, database: D
     assert described[0] == described[1]
 
 
-def test_the_advisors_find_nothing(pushed: Database) -> None:
-    answer = run("db", "advisors", "--workdir", "infra", "--level", "info", f"--remote={url(pushed)}")
+def test_the_advisors_find_nothing(cli: str, pushed: Database) -> None:
+    answer = run(cli, "db", "advisors", "--workdir", "infra", "--level", "info", f"--remote={url(pushed)}")
     assert answer.returncode == 0, answer.stderr
     # An index that nothing has used yet is no finding on a database without rows.
     assert [one["detail"] for one in findings(answer) if one["name"] != "unused_index"] == []
 
 
-def test_the_linter_finds_nothing(pushed: Database) -> None:
+def test_the_linter_finds_nothing(cli: str, pushed: Database) -> None:
     with pushed.as_superuser() as admin:
         if not admin.execute("select from pg_extension where extname = 'plpgsql_check'").rowcount:
             pytest.skip("this server has no plpgsql_check (Debian: postgresql-15-plpgsql-check)")
-    answer = run("db", "lint", "--workdir", "infra", "--fail-on", "warning", f"--remote={url(pushed)}")
+    answer = run(cli, "db", "lint", "--workdir", "infra", "--fail-on", "warning", f"--remote={url(pushed)}")
     assert answer.returncode == 0, answer.stdout
 
 
-def test_the_advisors_would_find_something(cli: None, new_database: Any) -> None:
+def test_the_advisors_would_find_something(cli: str, new_database: Any) -> None:
     broken = new_database()
     with broken.as_owner() as owner:
         owner.execute("create table public.open (id int primary key); grant select on public.open to anon")
-    answer = run("db", "advisors", "--workdir", "infra", "--level", "error", f"--remote={url(broken)}")
+    answer = run(cli, "db", "advisors", "--workdir", "infra", "--level", "error", f"--remote={url(broken)}")
     assert "rls_disabled_in_public" in {one["name"] for one in findings(answer)}
