@@ -1002,7 +1002,13 @@ begin
             join public.subscription as b on b.user_id = s.user_id
             join public.subscription_tier as t on t.id = b.tier_id
             where s.is_auto_ai_analysis_enabled and (plan_analyses.user_id is null or s.user_id = plan_analyses.user_id)
-            offset 0 -- who has nothing left is known before anybody's items are looked at
+                and (
+                    t.max_ai_analyses_per_month is null or b.cycle_end_date <= now()
+                    or b.ai_analyses_used < t.max_ai_analyses_per_month
+                )
+            -- Others have their turn in the next round: the work of one call is bounded.
+            order by random()
+            limit 5 * most
         ) as w
         join public.social_account as a on a.user_id = w.user_id and a.deleted_at is null
         cross join lateral (
