@@ -527,6 +527,10 @@ declare
     v_connection public.platform_connection;
     v_platform text;
 begin
+    -- First, because the runs that end with the grant may give their charges back.
+    perform 1 from public.subscription as s
+    where s.user_id = (select c.user_id from public.platform_connection as c where c.id = mark_grant_dead.connection_id)
+    for update;
     -- Only for the newest token: an older one that died tells nothing.
     update public.platform_connection as c set
         is_active = false, is_verified = false, refresh_lease_until = null, last_error = mark_grant_dead.reason

@@ -1130,6 +1130,10 @@ declare
     v_now timestamptz;
     v_until timestamptz;
 begin
+    -- First, because a charge may be given back at the end of a run.
+    perform 1 from public.subscription as s
+    where s.user_id = (select r.user_id from public.sync_run as r where r.id = release_sync_run.run_id)
+    for update;
     select a.platform_id into v_platform_id from public.social_account as a
     where a.id = (select r.social_account_id from public.sync_run as r where r.id = release_sync_run.run_id)
     for no key update;
