@@ -9,13 +9,14 @@ from urllib.parse import urlencode, urlsplit
 from functions.connectors import oauth2, registry
 from functions.connectors.api import PlatformApi
 from functions.connectors.spec import AccountRecord, PlatformSpec, Profile, Token
-from functions.core import settings
+from functions.core import http, settings
 from functions.core.errors import InvalidRequestError, UpstreamError
 from functions.core.observability import logger
 from functions.database import connections, departures
 
 Row = dict[str, Any]
 
+UPSTREAM_SECONDS = 18.0  # for all calls of one request together; the gateway gives up after 30
 LONGEST_STATE_CHARACTERS = 512
 LONGEST_CODE_CHARACTERS = 4096
 # What a browser brings back and the app may see. Free text of the platform is not passed on.
@@ -65,23 +66,31 @@ def complete(user_id: str, platform: str, code: str | None, state: str, iss: str
         raise InvalidRequestError("The answer does not come from the platform that was asked.", code="invalid_issuer")
     if not code:
         raise InvalidRequestError("The platform gave no authorisation code.", code="missing_code")
-    # Some platforms append this to the redirect; it is no part of the code.
-    token = oauth2.exchange(spec, code=code.removesuffix("#_"), state=state, redirect_uri=_redirect_uri(platform))
-    return _connect(user_id, spec, token) | {"return_to": taken["return_to"]}
+    with http.deadline(UPSTREAM_SECONDS):
+        # Some platforms append this to the redirect; it is no part of the code.
+        token = oauth2.exchange(spec, code=code.removesuffix("#_"), state=state, redirect_uri=_redirect_uri(platform))
+        token, profile = _explored(spec, token)
+    return _connect(user_id, spec, token, profile) | {"return_to": taken["return_to"]}
 
 
-def _connect(user_id: str, spec: PlatformSpec, token: Token) -> Row:
-    required, optional = oauth2.missing_scopes(spec.oauth, token.scopes)
-    granted = token.scopes or (*spec.oauth.required_scopes, *spec.oauth.optional_scopes)
+def _explored(spec: PlatformSpec, token: Token) -> tuple[Token, Profile]:
+    """The token with the scopes that it has, and what it opens: nothing, if a scope is missing that all needs."""
+    asked = (*spec.oauth.required_scopes, *spec.oauth.optional_scopes)
+    granted = asked if token.scopes is None else token.scopes
     token = dataclasses.replace(token, scopes=granted)
-    profile = Profile(None, None, None, None, ())
-    if not required:
-        profile = spec.fetch_profile(PlatformApi(spec, token.access_token, frozenset(granted)))
-        if not profile.accounts:
-            raise InvalidRequestError(
-                f"There is nothing to connect at {spec.display_name}: this login has no account that can be read.",
-                code="no_accounts",
-            )
+    if oauth2.missing_scopes(spec.oauth, granted)[0]:
+        return token, Profile(None, None, None, None, ())
+    profile = spec.fetch_profile(PlatformApi(spec, token.access_token, frozenset(granted)))
+    if not profile.accounts:
+        raise InvalidRequestError(
+            f"There is nothing to connect at {spec.display_name}: this login has no account that can be read.",
+            code="no_accounts",
+        )
+    return token, profile
+
+
+def _connect(user_id: str, spec: PlatformSpec, token: Token, profile: Profile) -> Row:
+    required, optional = oauth2.missing_scopes(spec.oauth, token.scopes)
     own_tokens = {
         f"account:{account.platform_account_id}": account.access_token
         for account in profile.accounts
@@ -112,11 +121,12 @@ def disconnect(user_id: str, connection_id: str) -> None:
         give_back(ended)
 
 
-def give_back(ended: Row) -> bool:
-    """Give an ended grant back to its platform; False if the platform cannot take it now."""
+def give_back(ended: Row, seconds: float = UPSTREAM_SECONDS) -> bool:
+    """Give an ended grant back to its platform; False if the platform cannot take it within so long."""
     spec = registry.platform(ended["platform"])
     try:
-        oauth2.revoke(spec, oauth2.from_json(ended["token"]))
+        with http.deadline(seconds):
+            oauth2.revoke(spec, oauth2.from_json(ended["token"]))
     except UpstreamError as error:
         logger.warning(
             "a grant could not be given back yet",
