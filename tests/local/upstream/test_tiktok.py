@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -175,3 +176,18 @@ def test_the_rate_limit_slides(client: httpx.Client, visitor: Visitor, token: st
     assert videos(client, token).status_code == 200  # each endpoint has its own window
     visitor.advance(61)
     assert user(client, token).status_code == 200
+
+
+def test_of_many_refreshes_at_once_one_wins_and_the_others_are_reuse(upstream_url: str, visitor: Visitor) -> None:
+    first = visitor.tokens("tiktok")
+    form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"], **CREDENTIALS}
+
+    async def race() -> list[dict[str, Any]]:
+        async with httpx.AsyncClient(base_url=upstream_url) as many:
+            answers = await asyncio.gather(*(many.post(TOKEN, data=form) for _ in range(10)))
+        return [answer.json() for answer in answers]
+
+    won = [answer for answer in asyncio.run(race()) if "access_token" in answer]
+    assert len(won) == 1
+    (grant,) = visitor.client.get("/_sim/tiktok/grants").json()
+    assert (grant["refreshes"], grant["reuse_events"], grant["revoked"]) == (1, 9, True)
