@@ -1029,13 +1029,13 @@ declare
     v_count integer := 0;
     v_attempts integer := private.setting_int('seo.retry_attempts');
 begin
-    -- Locks in one order everywhere: subscriptions (of those who may get something back), connections, submissions.
+    -- Locks in one order everywhere: subscriptions, connections, submissions. Questions for a status move no money.
     perform 1 from public.subscription as u
     where u.user_id in (
         select c.user_id from public.seo_connection as c
         where c.id in (
             select (r ->> 'connection_id')::uuid from jsonb_array_elements(results) as r
-            where r ->> 'status' in ('pending', 'refused', 'failed') and not (r ->> 'is_check')::boolean
+            where not (r ->> 'is_check')::boolean and r ->> 'status' is not null
         )
     )
     order by u.user_id for update;

@@ -151,8 +151,10 @@ class Newsroom:
         """As if the time had come for everything that is waiting (of one creator)."""
         self.execute(
             """
-            update seo_submission set next_retry_at = now()
-            where next_retry_at is not null and (%s::uuid is null or user_id = %s)
+            update seo_submission set next_retry_at = now() where id in (
+                select id from seo_submission where next_retry_at is not null and (%s::uuid is null or user_id = %s)
+                order by id for update
+            )
             """,
             *[creator and creator.id] * 2,
         )
