@@ -122,12 +122,8 @@ def _own_title_improved(own: str, names: Sequence[str], brief: Brief) -> Iterabl
         yield f"{own} | {missing[0]}"
     if len(missing) > 1 and len(own) < SHORT_TITLE_CHARACTERS and own[-1].isalnum():
         yield f"{own}: {missing[0]}, {missing[1]}"
-    if (
-        names
-        and keywords.stems_of(names[0], language) != title_stems
-        and names[0].casefold() not in own.casefold()[: len(own) // 2]
-        and len(own) + len(names[0]) + 2 <= best_high
-    ):
+    is_new = bool(names) and not keywords.stems_of(names[0], language) <= title_stems
+    if is_new and len(own) + len(names[0]) + 2 <= best_high:
         yield f"{names[0]}: {own}"
 
 

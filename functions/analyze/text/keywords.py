@@ -7,9 +7,10 @@ tags and hashtags. A word's weight is
     + 0.5 if it is in the first sentence, times 0.5 if most of the account's other items have it too
 
 because what every item of a channel has (its name, its greeting) says little about this one. A phrase weighs the mean
-of its words times 1.25 for each further word, but half of that for a phrase seen once, outside title and tags.
-Forms of a word count together by their stem; of overlapping phrases the heavier stays. Where the title and the tags say
-enough, words that the description mentions once are left out.
+of its words times 1.25 for each further word, but half of that for one seen once, outside title and tags, or where two
+of its words are said much more often without the third. Forms of a word count together by their stem; of overlapping
+phrases the heavier stays. Where the title and the tags say enough, words that the description mentions once are left
+out.
 """
 
 from __future__ import annotations
@@ -111,12 +112,19 @@ def extract(
     ranked = []
     for key, text in candidates.items():
         mean = sum(map(weight, key)) / len(key)
-        score = mean * 1.25 ** (len(key) - 1) * (1.0 if len(key) == 1 or seen[key] > 1 else 0.5)
+        by_chance = len(key) > 1 and (seen[key] == 1 or _is_longer_than_the_term(key, seen))
+        score = mean * 1.25 ** (len(key) - 1) * (0.5 if by_chance else 1.0)
         ranked.append(Keyphrase(text, round(score, 6), key))
     if sum(phrase.weight >= STRONG_WEIGHT for phrase in ranked) >= ENOUGH_STRONG_PHRASES:
         ranked = [phrase for phrase in ranked if phrase.weight > WEIGHT_OF_ONE_MENTION]
     ranked.sort(key=lambda phrase: (-phrase.weight, phrase.text))
     return _without_overlaps(ranked, limit)
+
+
+def _is_longer_than_the_term(key: tuple[str, ...], seen: Counter[tuple[str, ...]]) -> bool:
+    """Whether a part of it, of two words at least, is said much more often: 'pickled vegetables failed'."""
+    parts = (key[:-1], key[1:]) if len(key) > 2 else ()
+    return any(seen[part] >= seen[key] + 2 for part in parts)
 
 
 def _phrases(text: str, language: str) -> Iterable[tuple[str, ...]]:
