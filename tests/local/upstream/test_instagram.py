@@ -50,11 +50,11 @@ def refresh(client: httpx.Client, token: str) -> httpx.Response:
     return client.get(f"{GRAPH}/refresh_access_token", params=params)
 
 
-def all_media(client: httpx.Client, token: str, limit: int = 100) -> list[dict[str, Any]]:
+def all_media(client: httpx.Client, token: str, limit: int = 100, fields: str = FIELDS) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after: dict[str, str] = {}
     while True:
-        body = get(client, "me/media", token, fields=FIELDS, limit=limit, **after).json()
+        body = get(client, "me/media", token, fields=fields, limit=limit, **after).json()
         found += body["data"]
         if "next" not in body.get("paging", {}):
             return found
@@ -165,7 +165,7 @@ def test_pages_have_cursors_and_bounds(client: httpx.Client, token: str) -> None
 def test_only_the_newest_ten_thousand(client: httpx.Client, visitor: Visitor) -> None:
     token = str(visitor.tokens("instagram", "huge.feed")["access_token"])
     visitor.control("instagram/limits", calls_a_day=100_000)
-    assert len(all_media(client, token)) == 10_000
+    assert len(all_media(client, token, fields="id")) == 10_000
 
 
 def test_refused_fields_and_versions(client: httpx.Client, visitor: Visitor, token: str) -> None:

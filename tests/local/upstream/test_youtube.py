@@ -294,9 +294,17 @@ def test_catalogues_are_the_same_in_every_process(api: Api, client: httpx.Client
     assert again.videos(again.all_ids()[:50]) == before
 
 
-def test_twenty_thousand_videos_page_through(client: httpx.Client, visitor: Visitor) -> None:
-    ids = Api(client, visitor.tokens("youtube", "daily-pixels")["access_token"]).all_ids()
-    assert len(ids) == len(set(ids)) == 20_000
+def test_a_large_channel_pages_through(client: httpx.Client, visitor: Visitor) -> None:
+    ids = Api(client, visitor.tokens("youtube", "werkstatt-nord")["access_token"]).all_ids()
+    assert len(ids) == len(set(ids)) == 1_000
+
+
+def test_twenty_thousand_videos_reach_to_the_oldest(client: httpx.Client, visitor: Visitor) -> None:
+    api = Api(client, visitor.tokens("youtube", "daily-pixels")["access_token"])
+    assert api.page(playlistId=api.uploads())["pageInfo"]["totalResults"] == 20_000
+    oldest = client.get("/_sim/youtube/content", params={"account": "daily-pixels", "skip": 19_990}).json()["items"]
+    assert [video["id"] for video in api.videos([item["id"] for item in oldest])] == [item["id"] for item in oldest]
+    assert len(oldest) == 10
 
 
 def test_accounts_are_made_in_bulk(client: httpx.Client, visitor: Visitor) -> None:
