@@ -31,7 +31,7 @@ PAGE_SECONDS = 18.0  # for all calls of one page; shorter than the lease (sync.l
 STORE_SECONDS = 5.0  # what storing a page and handing over may take
 ANALYSES_AT_ONCE = 20
 LEAST_SECONDS = 15.0  # with less than this left no page is begun
-PAGES_A_TURN = 20  # then the run goes to the end of the queue, so that a long one does not keep short ones waiting
+PAGES_A_TURN = 100  # then the run goes to the end of the queue, so that a long one does not keep short ones waiting
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
