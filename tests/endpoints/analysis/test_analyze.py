@@ -301,3 +301,15 @@ def test_parallel_forced_calls_are_numbered(studio: Studio) -> None:
     assert [status for status, _ in answers] == [201] * 5
     assert sorted(row["version"] for _, row in answers) == [1, 2, 3, 4, 5]
     assert studio.used(creator) == 5
+
+
+def test_the_last_analysis_of_a_plan_is_granted_once(studio: Studio) -> None:
+    creator = studio.creator()
+    account = studio.account(creator)
+    items = [studio.item(creator, f"Bread number {number}", account=account) for number in range(14)]
+    for item in items[:9]:
+        assert studio.analyse(creator, item)[0] == 201
+    answers = together(5, lambda number: studio.analyse(creator, items[9 + number]))
+    assert sorted(status for status, _ in answers) == [201, 402, 402, 402, 402]
+    assert studio.used(creator) == 10
+    assert len(studio.rows("select id from ai_usage where user_id = %s", creator)) == 10
