@@ -333,13 +333,10 @@ begin
         raise exception 'related entity type or reason is too long' using errcode = 'PT422';
     end if;
 
-    v_answer := private.replay_charge(user_id, quota_type, amount, idempotency_key, related_entity_type, related_entity_id);
-    if v_answer is not null then
-        return v_answer;
-    end if;
-
     -- The charge is this one conditional update. The maximum is read by a subquery, not a join, so that it is read for the
-    -- row's newest version when the update had to wait for another transaction.
+    -- row's newest version when the update had to wait for another transaction. Whether the key was used before shows in the
+    -- insert below: a look first would cost every charge what only a repeated one needs. (Nor are helpers called on this path:
+    -- each costs more than the statement it would hide.)
     update public.subscription as s set
         syncs_used = s.syncs_used + case consume_quota.quota_type when 'sync' then consume_quota.amount else 0 end,
         ai_analyses_used = s.ai_analyses_used + case consume_quota.quota_type when 'ai_analysis' then consume_quota.amount else 0 end,
@@ -352,13 +349,27 @@ begin
             case consume_quota.quota_type
                 when 'sync' then s.syncs_used when 'ai_analysis' then s.ai_analyses_used else s.seo_submissions_used
             end + consume_quota.amount
-            <= (select private.tier_maximum(s.tier_id, consume_quota.quota_type)), true
+            <= (
+                select case consume_quota.quota_type
+                    when 'sync' then t.max_syncs_per_month
+                    when 'ai_analysis' then t.max_ai_analyses_per_month
+                    else t.max_seo_submissions_per_month
+                end
+                from public.subscription_tier as t where t.id = s.tier_id
+            ), true
         )
     returning
         case consume_quota.quota_type
             when 'sync' then s.syncs_used when 'ai_analysis' then s.ai_analyses_used else s.seo_submissions_used
         end,
-        private.tier_maximum(s.tier_id, consume_quota.quota_type), s.cycle_start_date, s.cycle_end_date
+        (
+            select case consume_quota.quota_type
+                when 'sync' then t.max_syncs_per_month
+                when 'ai_analysis' then t.max_ai_analyses_per_month
+                else t.max_seo_submissions_per_month
+            end
+            from public.subscription_tier as t where t.id = s.tier_id
+        ), s.cycle_start_date, s.cycle_end_date
     into v_used, v_max, v_cycle_start, v_cycle_end;
 
     if not found then
@@ -401,7 +412,7 @@ begin
     )
     on conflict (user_id, idempotency_key) where released_at is null and idempotency_key is not null do nothing;
     if not found then
-        -- The same call went first. Give the units back (nobody has seen them: the row is locked) and answer as it did.
+        -- The same call went before. Give the units back (nobody has seen them: the row is locked) and answer as it did.
         perform private.move_counter(user_id, quota_type, -amount);
         return private.replay_charge(user_id, quota_type, amount, idempotency_key, related_entity_type, related_entity_id);
     end if;
@@ -409,7 +420,10 @@ begin
     if v_used::bigint * 5 >= v_max::bigint * 4 then
         perform private.notify_quota(user_id, quota_type, v_used, v_max, v_cycle_start, v_cycle_end);
     end if;
-    return private.quota_answer(true, false, quota_type, v_used, v_max, v_cycle_end);
+    return jsonb_build_object(
+        'allowed', true, 'replayed', false, 'quota_type', consume_quota.quota_type, 'used', v_used, 'max', v_max,
+        'remaining', greatest(v_max - v_used, case when v_max is not null then 0 end), 'cycle_end', v_cycle_end
+    );
 end;
 $$;
 comment on function private.consume_quota(uuid, text, integer, text, text, uuid, text) is

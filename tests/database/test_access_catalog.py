@@ -350,3 +350,9 @@ def test_every_foreign_key_says_what_deleting_does(owner: Connection) -> None:
         """
     ).fetchall()
     assert found == []
+
+
+def test_bodies_that_are_called_are_definers(owner: Connection) -> None:
+    """An invoker would need grants on what it writes. Only the pure function of a generated column is one."""
+    called = [f for f in functions(owner) if f["schema"] == "private" and any(f[role] for role in API_ROLES)]
+    assert [full_name(f) for f in called if not f["is_definer"]] == ["private.content_search_vector"]

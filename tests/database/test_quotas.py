@@ -287,6 +287,7 @@ def test_a_downgrade_below_use_grants_nothing_and_loses_nothing(ledger: Ledger) 
     ledger.plan("free")
     answer = ledger.consume("ai_analysis", 1, "b")
     assert (answer["allowed"], answer["used"], answer["max"], answer["remaining"]) == (False, 150, 10, 0)
+    assert ("quota_reached", "ai_analysis", 100) in ledger.notices()
     assert ledger.used("ai_analysis") == 150
     ledger.refund("a")
     assert ledger.consume("ai_analysis", 1, "b")["allowed"] is True
