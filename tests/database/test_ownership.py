@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -406,3 +407,21 @@ def test_claims_that_name_nobody_get_nothing(world: World, claims: dict[str, Any
 def test_a_subject_that_is_no_uuid_is_refused(world: World, subject: str) -> None:
     with world.database.as_user(subject) as session, pytest.raises(psycopg.errors.InvalidTextRepresentation):
         session.execute("select 1 from users")
+
+
+def test_a_profile_is_shown_when_its_owner_says_so(world: World) -> None:
+    """One answer for a hidden profile and for none at all."""
+    with world.database.as_superuser() as superuser:
+        for name in SWITCHES:
+            flip(superuser, world, name, on=True)
+    with world.database.as_anon() as anon:
+        shown = anon.execute("select public_profile(%s) as profile", [world.owner]).fetchone()
+        assert shown is not None
+        assert shown["profile"]["user_id"] == str(world.owner)
+        refusals = set()
+        for user_id in (world.stranger, uuid4()):
+            with pytest.raises(psycopg.Error) as refusal, anon.transaction():
+                anon.execute("select public_profile(%s)", [user_id])
+            refusals.add((refusal.value.sqlstate, refusal.value.diag.message_primary))
+    assert len(refusals) == 1
+    assert refusals.pop()[0] == "PT404"
