@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from infra.local import leash
@@ -15,6 +16,11 @@ from infra.local.stack import Stack
 from tests.databases import Database, DatabaseFactory
 
 REPOSITORY = Path(__file__).parents[1]
+
+# `make test` runs the same examples every time, `make soak` new ones; how long one takes is no verdict on either.
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("soak", deadline=None)
+hypothesis.settings.load_profile("soak" if os.environ.get("STREAMVIBE_PROFILE") == "soak" else "fixed")
 
 
 def database_servers() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -165,12 +166,17 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
     return handle
 
 
+_kept = threading.local()
+
+
 def _ensure_event_loop() -> None:
-    """Mangum runs the app on the thread's event loop, which Python no longer makes by itself."""
+    """Mangum runs the app on the thread's event loop, which Python no longer makes by itself. It is kept for good."""
     try:
-        asyncio.get_event_loop()
+        loop = asyncio.get_event_loop()
     except (RuntimeError, DeprecationWarning):
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        loop = getattr(_kept, "loop", None) or asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+    _kept.loop = loop
 
 
 async def _signed_in(authorization: Annotated[str | None, Header()] = None) -> auth.User:

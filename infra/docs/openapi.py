@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +86,25 @@ def page() -> str:
 
 
 def _apps() -> list[FastAPI]:
-    """The app of each module under functions/ that makes one. They want settings; what they are makes no difference."""
-    for setting in settings.all_settings():
-        if setting.default is None:
-            os.environ.setdefault(setting.name, "https://placeholder.example")
+    """The app of each module under functions/ that makes one."""
     modules = []
     for path in sorted((ROOT / "functions").rglob("*.py")):
         if "create_app(" in path.read_text(encoding="utf-8") and path.parent.name != "core":
             modules.append(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    return [importlib.import_module(module).app for module in modules]
+    with _some_settings():
+        return [importlib.import_module(module).app for module in modules]
+
+
+@contextmanager
+def _some_settings() -> Iterator[None]:
+    """Modules want their settings when they are loaded; what the values are makes no difference to the routes."""
+    missing = [one.name for one in settings.all_settings() if one.default is None and one.name not in os.environ]
+    os.environ.update(dict.fromkeys(missing, "https://placeholder.example"))
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]
 
 
 def _finished(operation: dict[str, Any], tag: str) -> dict[str, Any]:
