@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.databases import Connection, Database
 
@@ -105,10 +106,22 @@ def test_no_role_of_the_api_may_change_the_log(database: Database, user: UUID, r
     "statement",
     ["update audit_log set action = 'x' where true", "delete from audit_log where true", "truncate audit_log cascade"],
 )
-def test_even_the_owner_is_stopped_by_the_guard(database: Database, user: UUID, statement: str) -> None:
-    grant_role(database, user)
-    with database.as_owner() as owner, pytest.raises(psycopg.Error, match="append-only"):
-        owner.execute(statement)
+def test_no_function_of_the_owners_may_either(new_database: Callable[[], Database], statement: LiteralString) -> None:
+    """A definer that is called by a request has the owner's rights; the guard looks at whose session it is."""
+    database = new_database()
+    grant_role(database, database.create_user())
+    with database.as_owner() as owner:
+        owner.execute(
+            sql.SQL(
+                "create function public.careless() returns void language plpgsql security definer"
+                " set search_path = 'public' as {}"
+            ).format(sql.Literal(f"begin {statement}; end"))
+        )
+        owner.execute("grant execute on function public.careless() to service_role")
+    with database.as_service() as service, pytest.raises(psycopg.Error, match="append-only"):
+        service.execute("select careless()")
+    with database.as_owner() as owner:
+        owner.execute(statement)  # the control: in person the owner may
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
