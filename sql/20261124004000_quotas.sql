@@ -782,37 +782,3 @@ $$;
 comment on function public.my_quota() is 'The caller''s three quotas: used, max (null is unlimited), remaining and the running cycle.';
 revoke execute on function public.my_quota() from public, anon, authenticated, service_role;
 grant execute on function public.my_quota() to authenticated;
-
--- ---------------------------------------------------------------------------------------------------------------------
--- Accounts a plan allows. Not a trigger on social_account: a downgrade leaves more rows than the plan allows, and what
--- then happens to them is the plan's business, not an insert's.
--- ---------------------------------------------------------------------------------------------------------------------
-
-create function private.free_account_slots(user_id uuid)
-returns integer
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-    v_tier_id uuid;
-    v_max integer;
-begin
-    -- Held to the end of the transaction: whoever connects next for this user counts after this one has committed.
-    select s.tier_id into v_tier_id from public.subscription as s where s.user_id = free_account_slots.user_id for update;
-    if not found then
-        raise exception 'no such user' using errcode = 'PT404';
-    end if;
-    select t.max_social_accounts into v_max from public.subscription_tier as t where t.id = v_tier_id;
-    if v_max is null then
-        return null;
-    end if;
-    return greatest(0, v_max - (
-        select count(*)::integer from public.social_account as a
-        where a.user_id = free_account_slots.user_id and a.deleted_at is null and a.disabled_by_plan_at is null
-    ));
-end;
-$$;
-comment on function private.free_account_slots(uuid) is
-    'How many more accounts the user''s plan allows (null: unlimited), with the subscription locked so that two connects never both take the last one.';
-revoke execute on function private.free_account_slots(uuid) from public, anon, authenticated, service_role;

@@ -19,11 +19,12 @@ begin
         raise exception 'a secret needs a name and a value' using errcode = 'PT422';
     end if;
     select s.id into v_id from vault.secrets as s where s.name = vault_put.name;
-    if found then
-        perform vault.update_secret(v_id, vault_put.secret);
-    else
-        perform vault.create_secret(vault_put.secret, vault_put.name, vault_put.description);
+    if not found then
+        -- create_secret() inserts what it is given and encrypts it by a second statement: the plain text would stay in the
+        -- dead row until VACUUM. update_secret() encrypts before it writes. So a secret is made empty and then filled.
+        v_id := vault.create_secret('-', vault_put.name, vault_put.description);
     end if;
+    perform vault.update_secret(v_id, vault_put.secret);
 end;
 $$;
 comment on function private.vault_put(text, text, text) is 'Creates or replaces the secret of this name. The caller holds the connection''s row, so two never create at once.';

@@ -1,20 +1,25 @@
 """Many callers at once: exactly what is allowed is granted, a key is charged once, and nobody deadlocks."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
+from infra.local.postgres import EmbeddedServer, Generation
+from infra.local.postgres.binaries import SYSTEM_15
 from tests.database.quota import Ledger
 from tests.database.waiting import blocked_sessions, is_connected, wait_until
-from tests.databases import Connection, Database
+from tests.databases import Connection, Database, DatabaseFactory
 
 SOAK = os.environ.get("STREAMVIBE_PROFILE") == "soak"
 WORKER = """
@@ -158,30 +163,33 @@ def test_an_ended_cycle_is_rolled_once(database: Database, sessions: list[Connec
         ledger.check()
 
 
-def test_the_last_account_slot_is_taken_once(database: Database) -> None:
-    """free_account_slots holds the subscription's row: the second connect waits and counts the first one's account."""
-    ledger = Ledger(database, database.create_user())
-    with database.connect("postgres", autocommit=False) as first, database.connect("postgres") as second:
-        counted = first.execute("select private.free_account_slots(%s) as free", [ledger.user_id]).fetchone()
-        assert counted == {"free": 2}
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(
-                lambda: second.execute("select private.free_account_slots(%s) as free", [ledger.user_id]).fetchone()
+def test_accounts_beyond_the_plan_are_not_connected(database: Database, sessions: list[Connection]) -> None:
+    """Twenty grants of two accounts each complete at once, on a plan that allows two accounts."""
+
+    def complete(number: int, session: Connection) -> str:
+        accounts = [{"platform_account_id": f"{number}-{n}", "account_name": f"Account {n}"} for n in range(2)]
+        profile = {"platform_user_id": f"identity {number}", "accounts": accounts}
+        try:
+            session.execute(
+                "select complete_connection(%s, 'youtube', %s, %s)",
+                [user_id, Jsonb({"access_token": "t"}), Jsonb(profile)],
             )
-            wait_until(lambda: blocked_sessions(database) == 1)
-            first.execute(
-                """
-                with connected as (
-                    insert into platform_connection (user_id, platform_id)
-                    select %s, id from platform where slug = 'tiktok'
-                    returning id
-                )
-                insert into social_account (connection_id, account_name) select id, 'one' from connected
-                """,
-                [ledger.user_id],
-            )
-            first.commit()
-            assert waiting.result(60) == {"free": 1}
+        except psycopg.Error as error:
+            return str(error.sqlstate)
+        return "connected"
+
+    user_id = database.create_user()
+    answers = together(sessions, complete)
+    assert sorted(answers) == ["PT402"] * (CALLERS - 1) + ["connected"]
+    with database.as_owner() as owner:
+        counts = owner.execute(
+            """
+            select (select count(*) from social_account where user_id = %(user)s) as accounts,
+                (select count(*) from platform_connection where user_id = %(user)s) as connections
+            """,
+            {"user": user_id},
+        ).fetchone()
+    assert counts == {"accounts": 2, "connections": 1}
 
 
 @pytest.mark.parametrize("table", ["subscription", "quota_usage_history"])
@@ -221,3 +229,36 @@ def test_a_client_killed_around_the_commit_charges_once(database: Database, comm
     assert (again["allowed"], again["replayed"]) == (True, commits)
     assert ledger.used("sync") == 3
     ledger.check()
+
+
+def test_a_server_process_killed_hard_loses_and_doubles_nothing(
+    server_name: str, generation: Generation, tmp_path: Path
+) -> None:
+    """Postgres recovers from its log after SIGKILL: what was committed is there, what was under way is not."""
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:2]:
+        parent.chmod(0o755)  # as root the server is another account
+    with EmbeddedServer.start(tmp_path, binaries=SYSTEM_15 if server_name.startswith("15") else None) as server:
+        database = DatabaseFactory(server, generation).new()
+        ledger = Ledger(database, database.create_user())
+        ledger.consume("sync", 5, "committed")
+        with psycopg.connect(database.dsn()) as session:
+            session.execute("select consume_quota(%s, 'sync', 7, 'under way')", [ledger.user_id])
+            os.kill(session.info.backend_pid, signal.SIGKILL)
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("select 1")
+        wait_until(lambda: is_up(database))
+        assert ledger.used("sync") == 5
+        assert ledger.consume("sync", 5, "committed")["replayed"] is True
+        assert ledger.consume("sync", 7, "under way")["replayed"] is False
+        assert ledger.used("sync") == 12
+        ledger.check()
+        server.remove()
+
+
+def is_up(database: Database) -> bool:
+    try:
+        with database.as_superuser():
+            return True
+    except psycopg.OperationalError:
+        return False
