@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test up check bench mutants soak package docs lock clean
+.PHONY: help setup demo test up check bench mutants soak package deploy deploy-db preflight docs lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,27 @@ bench: $(INSTALLED) ## run the benchmarks and write infra/bench/latest.json
 package: $(INSTALLED) ## build the Lambda artefacts into build/ and print their sizes
 	@$(BIN)/python -m infra.package
 
+STAGE ?= dev
+OSLS := infra/node/node_modules/.bin/osls
+
+$(OSLS): infra/node/package-lock.json
+	@command -v npm >/dev/null || { echo "make deploy needs Node 20.19 or newer with npm (https://nodejs.org)."; exit 1; }
+	@cd infra/node && npm ci --loglevel=error
+	@touch $@
+
+deploy: $(INSTALLED) $(OSLS) ## build and deploy the functions (STAGE=dev; settings from .env.<stage>, see docs/deploy.md)
+	@test -f .env.$(STAGE) || { echo "There is no .env.$(STAGE): copy .env.example and fill it in (docs/deploy.md)."; exit 1; }
+	@$(BIN)/python -m infra.package
+	@node $(OSLS) deploy --stage $(STAGE) $(if $(REGION),--region $(REGION))
+
+deploy-db: ## apply sql/ to the hosted database named by DATABASE_URL, with the official CLI
+	@test -n "$${DATABASE_URL:-}" || { echo "DATABASE_URL is missing: the session pooler's connection string from the project's Connect page."; exit 1; }
+	@command -v npx >/dev/null || { echo "make deploy-db needs Node 20.19 or newer with npm (https://nodejs.org)."; exit 1; }
+	@npx --yes supabase db push --workdir infra --db-url "$$DATABASE_URL"
+
+preflight: $(INSTALLED) ## check a deployment's surroundings and say what to mend (reads the environment)
+	@$(BIN)/python -m infra.preflight
+
 docs: $(INSTALLED) ## write the generated documents (ER diagram, configuration table, OpenAPI)
 	@$(BIN)/python -m infra.docs
 
@@ -62,4 +83,4 @@ lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
 clean: ## remove everything that the commands above have made
-	@rm -rf $(VENV) build infra/local/.run infra/local/.cache node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) build infra/local/.run infra/local/.cache node_modules infra/node/node_modules tests/e2e/js/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -9,7 +9,7 @@ from typing import Any
 
 from functions.core import queues, settings
 
-settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY)
+settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.ANALYZE_QUEUE_URL)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

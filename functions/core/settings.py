@@ -166,6 +166,19 @@ FACEBOOK_CLIENT_ID = Setting("FACEBOOK_CLIENT_ID", _text, "the Meta app id")
 FACEBOOK_CLIENT_SECRET = Setting("FACEBOOK_CLIENT_SECRET", _text, "the Meta app secret", secret=True)
 TWITTER_CLIENT_ID = Setting("TWITTER_CLIENT_ID", _text, "OAuth 2.0 client id of the X app")
 TWITTER_CLIENT_SECRET = Setting("TWITTER_CLIENT_SECRET", _text, "its client secret", secret=True)
+PLATFORM_CREDENTIALS: tuple[Setting[str], ...] = (
+    GOOGLE_CLIENT_ID,
+    GOOGLE_CLIENT_SECRET,
+    INSTAGRAM_CLIENT_ID,
+    INSTAGRAM_CLIENT_SECRET,
+    TIKTOK_CLIENT_KEY,
+    TIKTOK_CLIENT_SECRET,
+    FACEBOOK_CLIENT_ID,
+    FACEBOOK_CLIENT_SECRET,
+    TWITTER_CLIENT_ID,
+    TWITTER_CLIENT_SECRET,
+)
+"""Of each platform one id and one secret. Who does not offer a platform gives it the word `none` for both."""
 
 STRIPE_SECRET_KEY = Setting("STRIPE_SECRET_KEY", _text, "Stripe's secret or restricted API key", secret=True)
 STRIPE_WEBHOOK_SECRET = Setting(

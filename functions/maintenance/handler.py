@@ -19,7 +19,12 @@ from functions.oauth import departure
 from functions.oauth import service as oauth
 from functions.sync import tokens
 
-settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.STRIPE_SECRET_KEY)
+settings.require(
+    settings.SUPABASE_URL,
+    settings.SUPABASE_SECRET_KEY,
+    settings.STRIPE_SECRET_KEY,
+    *settings.PLATFORM_CREDENTIALS,
+)
 
 MARGIN_SECONDS = 20.0
 SECONDS_WITHOUT_CONTEXT = 240.0  # called by hand

@@ -15,7 +15,12 @@ from functions.core.errors import InvalidRequestError
 from functions.oauth import departure, service
 
 settings.require(
-    settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.APP_URL, settings.APP_ORIGINS, settings.FUNCTIONS_URL
+    settings.SUPABASE_URL,
+    settings.SUPABASE_SECRET_KEY,
+    settings.APP_URL,
+    settings.APP_ORIGINS,
+    settings.FUNCTIONS_URL,
+    *settings.PLATFORM_CREDENTIALS,
 )
 
 app = create_app("Connections")

@@ -14,7 +14,7 @@ from functions.seo_submit import service
 
 SECONDS_WITHOUT_CONTEXT = 300.0
 
-settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY)
+settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.SEO_QUEUE_URL)
 
 
 def api(event: dict[str, Any], context: Any) -> dict[str, Any]:

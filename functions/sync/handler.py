@@ -15,7 +15,9 @@ from functions.core.observability import logger
 from functions.sync import service
 from functions.sync import worker as run_worker
 
-settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.SYNC_QUEUE_URL)
+settings.require(
+    settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.SYNC_QUEUE_URL, settings.ANALYZE_QUEUE_URL
+)
 
 DISPATCH_MARGIN_SECONDS = 15.0
 SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from functions.core import settings
 from infra.bench.ratio import Progress, Ratio, time_ratio
 from infra.package.__main__ import handlers
 from infra.package.artefact import build
@@ -109,8 +110,9 @@ def _start(artefact: Path, handler: str, event: dict[str, object], calls: int = 
     arguments = [str(artefact), handler, json.dumps(event), str(calls)]
     command = [sys.executable, "-I", "-S", "-B", "-c", PROBE, *arguments]
     environment = {**SETTINGS, "PATH": os.environ["PATH"]}
-    for setting in ("SYNC_QUEUE_URL", "ANALYZE_QUEUE_URL", "SEO_QUEUE_URL"):
-        environment[setting] = "http://127.0.0.1:9/queue"
+    environment |= {setting.name: "bench" for setting in settings.PLATFORM_CREDENTIALS}
+    for queue in ("SYNC_QUEUE_URL", "ANALYZE_QUEUE_URL", "SEO_QUEUE_URL"):
+        environment[queue] = "http://127.0.0.1:9/queue"
 
     def start() -> float:
         finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -51,6 +51,7 @@ def environment(database: Database, upstream: str) -> Iterator[None]:
         patch.setenv("SUPABASE_SECRET_KEY", served.secret_key)
         patch.setenv("SUPABASE_JWT_SECRET", JWT_SECRET)
         patch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
+        patch.setenv("ANALYZE_QUEUE_URL", "http://queue.test/analyze")
         patch.setenv(
             "UPSTREAM_OVERRIDES",
             json.dumps({f"https://{host}": f"{upstream}/{host}" for _, host in PROVIDERS.values()}),

@@ -17,7 +17,7 @@ print(*[name for name in sys.argv[1:] if name in sys.modules])
 
 
 def loaded(program: str) -> list[str]:
-    settings = {"SUPABASE_URL": "http://127.0.0.1", "SUPABASE_SECRET_KEY": "x"}
+    settings = {"SUPABASE_URL": "http://127.0.0.1", "SUPABASE_SECRET_KEY": "x", "SEO_QUEUE_URL": "http://127.0.0.1/q"}
     done = subprocess.run(
         [sys.executable, "-c", program, *HEAVY],
         capture_output=True,

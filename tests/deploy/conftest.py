@@ -1,0 +1,72 @@
+"""What the tests of the deployment share: osls, and the template it makes of serverless.yml."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+NODE = ROOT / "infra" / "node"
+STAGE = "test"
+
+
+@pytest.fixture(scope="session")
+def service() -> dict[str, Any]:
+    """serverless.yml as it is written."""
+    read: dict[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.fixture(scope="session")
+def osls() -> Path:
+    """The pinned osls, installed once; skips where Node is absent."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        pytest.skip("Node and npm are not installed: serverless.yml is not packaged")
+    lock, installed = NODE / "package-lock.json", NODE / "node_modules" / ".package-lock.json"
+    with (NODE / ".install.lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # one of the parallel test processes installs
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            subprocess.run(["npm", "ci", "--loglevel=error"], cwd=NODE, check=True, timeout=170)
+    return NODE / "node_modules" / ".bin" / "osls"
+
+
+@pytest.fixture(scope="session")
+def packaged(osls: Path, service: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project packaged with empty artefacts (test_artefacts.py builds real ones); the folder of what osls made."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copyfile(ROOT / "serverless.yml", project / "serverless.yml")
+    shutil.copytree(ROOT / "infra" / "resources", project / "infra" / "resources")
+    (project / "build").mkdir()
+    (project / "build" / "runtime.json").write_text('{"runtime": "python3.13"}', encoding="utf-8")
+    for name in service["functions"]:
+        with zipfile.ZipFile(project / "build" / f"{name}.zip", "w") as archive:
+            archive.writestr("empty.py", "")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(project), "APP_URL": "https://app.example"}
+    command = ["node", str(osls), "package", "--stage", STAGE]
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project / ".serverless"
+
+
+@pytest.fixture(scope="session")
+def template_file(packaged: Path) -> Path:
+    """The CloudFormation template that a deployment would send."""
+    return packaged / "cloudformation-template-update-stack.json"
+
+
+@pytest.fixture
+def template(template_file: Path) -> dict[str, Any]:
+    """The same, parsed; a copy for each test."""
+    read: dict[str, Any] = json.loads(template_file.read_text(encoding="utf-8"))
+    return read

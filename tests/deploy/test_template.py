@@ -1,0 +1,129 @@
+"""What `osls package` makes of serverless.yml: clean for cfn-lint, creatable, least privilege."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.deploy.conftest import ROOT, STAGE
+
+pytestmark = pytest.mark.node
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty AWS account in memory."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield
+
+
+def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """Logical id -> properties of every resource of `kind`, such as `SQS::Queue`."""
+    found = template["Resources"].items()
+    return {name: one.get("Properties", {}) for name, one in found if one["Type"] == f"AWS::{kind}"}
+
+
+def test_cfn_lint_finds_nothing(template_file: Path) -> None:
+    command = [str(Path(sys.executable).parent / "cfn-lint"), "--config-file", str(ROOT / ".cfnlintrc")]
+    done = subprocess.run([*command, str(template_file)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse")  # moto tells which kinds it only notes down: routes, alarms
+def test_it_can_be_created(template: dict[str, Any], service: dict[str, Any], account: None) -> None:
+    storage = boto3.client("s3")
+    storage.create_bucket(Bucket="artefacts")
+    for function in resources(template, "Lambda::Function").values():
+        function["Code"]["S3Bucket"] = "artefacts"
+        storage.put_object(Bucket="artefacts", Key=function["Code"]["S3Key"], Body=b"")
+    boto3.client("cloudformation").create_stack(
+        StackName="streamvibe", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"]
+    )
+    (stack,) = boto3.client("cloudformation").describe_stacks()["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    lambdas = {one["FunctionName"]: one for one in boto3.client("lambda").list_functions()["Functions"]}
+    assert set(lambdas) == {f"streamvibe-{STAGE}-{name}" for name in service["functions"]}
+    roles = {one["Arn"] for one in boto3.client("iam").list_roles()["Roles"]}
+    assert len({one["Role"] for one in lambdas.values()} & roles) == len(lambdas), "each function has its own role"
+    urls = boto3.client("sqs").list_queues()["QueueUrls"]
+    queues = {url.rsplit("/", 1)[1].split("-")[1] for url in urls}
+    assert queues == set(resources(template, "SQS::Queue"))
+    rules = boto3.client("events").list_rules()["Rules"]
+    schedules = [event for block in service["functions"].values() for event in block["events"] if "schedule" in event]
+    assert sorted(rule["ScheduleExpression"] for rule in rules) == sorted(one["schedule"] for one in schedules)
+    sources = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert len(sources) == sum("sqs" in event for block in service["functions"].values() for event in block["events"])
+
+
+def test_only_x_ray_is_allowed_on_everything(template: dict[str, Any]) -> None:
+    roles = resources(template, "IAM::Role")
+    statements = [
+        statement
+        for role in roles.values()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    assert len(statements) > len(roles)
+    for statement in statements:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert not any("*" in action for action in actions)
+        if statement["Resource"] == "*":
+            assert all(action.startswith("xray:") for action in actions), statement
+        else:
+            text = json.dumps(statement["Resource"])
+            # Log streams of the function's own group, and nothing else, end in a star.
+            assert "*" not in text or (text.count("*") == 1 and "log-group:/aws/lambda/" in text), statement
+        assert "ManagedPolicyArns" not in statement
+    assert not any("ManagedPolicyArns" in role for role in roles.values())
+
+
+def test_every_queue_gives_up_into_one_that_an_alarm_watches(template: dict[str, Any]) -> None:
+    queues = resources(template, "SQS::Queue")
+    work = {name: one["RedrivePolicy"] for name, one in queues.items() if "RedrivePolicy" in one}
+    assert set(work) == {"SyncQueue", "AnalyzeQueue", "SeoQueue"}
+    dead = {one["deadLetterTargetArn"]["Fn::GetAtt"][0] for one in work.values()}
+    assert dead == set(queues) - set(work)
+    alarms = json.dumps(resources(template, "CloudWatch::Alarm"))
+    assert all(f'["{name}", "QueueName"]' in alarms for name in dead | set(work))
+
+
+def test_queues_are_read_with_partial_failures_and_a_ceiling(template: dict[str, Any]) -> None:
+    sources = resources(template, "Lambda::EventSourceMapping")
+    assert sources
+    for source in sources.values():
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert source["ScalingConfig"]["MaximumConcurrency"] >= 2
+    # It would take from the account's whole, and fails on a new account, which has ten.
+    functions = resources(template, "Lambda::Function").values()
+    assert not any("ReservedConcurrentExecutions" in one for one in functions)
+
+
+def test_the_http_api_is_throttled_logged_and_open_to_the_app_alone(template: dict[str, Any]) -> None:
+    (api,) = resources(template, "ApiGatewayV2::Api").values()
+    assert api["CorsConfiguration"]["AllowOrigins"] == ["https://app.example"]
+    (stage,) = resources(template, "ApiGatewayV2::Stage").values()
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0
+    assert stage["AccessLogSettings"]["DestinationArn"]
+
+
+def test_functions_are_alike_where_they_must_be(template: dict[str, Any]) -> None:
+    for function in resources(template, "Lambda::Function").values():
+        assert function["Architectures"] == ["arm64"]
+        assert function["Runtime"] == "python3.13"  # as build/runtime.json says
+        assert function["TracingConfig"] == {"Mode": "Active"}
+    groups = resources(template, "Logs::LogGroup").values()
+    assert all(group["RetentionInDays"] == 30 for group in groups)
+    assert groups
