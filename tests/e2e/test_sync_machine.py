@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -19,7 +18,8 @@ import pytest
 from infra.local.stack import Stack
 from tests.e2e.creators import Creator
 
-KILLS = 8
+KILLED_AFTER = (1, 3, 2, 5, 4, 1)
+WORKER = "import json, sys; from functions.sync.handler import worker; print(worker(json.loads(sys.argv[1]), None))"
 ROUNDS = int(os.environ.get("STREAMVIBE_PROFILE") == "soak") * 44 + 6
 WORKERS = 10
 
@@ -49,28 +49,20 @@ def test_a_worker_may_be_killed_anywhere(
     creator = sign_up()
     account_id = creator.connect("youtube", new_account(400))["accounts"][0]["id"]
     run_id = start_unsent(db, creator, account_id)
-    sim("POST", "faults", host="www.googleapis.com", times=None, delay_seconds=0.03)
-    event = json.dumps({"Records": [message({"run_id": run_id})]})
-    program = (
-        "import json, sys; from functions.sync.handler import worker; print(worker(json.loads(sys.argv[1]), None))"
-    )
-    chance = random.Random(20261124)
-    killed = 0
-    for _ in range(60):
-        if creator.run(run_id)["status"] not in {"queued", "running"}:
-            break
+    host = "www.googleapis.com"
+    sim("POST", "faults", host=host, times=None, delay_seconds=0.03)
+    command = [sys.executable, "-c", WORKER, json.dumps({"Records": [message({"run_id": run_id})]})]
+    # Each worker is killed once it has made so many requests: before a page, inside of one, between pages.
+    for requests in KILLED_AFTER:
+        seen = len(sim("GET", "requests", host=host))
+        process = subprocess.Popen(command, env=stack.child_environment(), stdout=subprocess.DEVNULL)
+        while len(sim("GET", "requests", host=host)) < seen + requests:
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         age_leases(db, run_id)
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, event], env=stack.child_environment(), stdout=subprocess.DEVNULL
-        )
-        try:
-            process.wait(chance.uniform(0.3, 0.9) if killed < KILLS else 60)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-            process.wait()
+    subprocess.run(command, env=stack.child_environment(), stdout=subprocess.DEVNULL, check=True, timeout=60)
     run = creator.run(run_id)
-    assert killed >= 3
     assert (run["status"], run["items_seen"], run["items_created"]) == ("succeeded", 400, 400), run
     items = creator.items(account_id)
     assert len({item["platform_content_id"] for item in items}) == len(items) == 400
