@@ -248,3 +248,13 @@ def test_search_vectors_weigh_title_tags_and_description(world: World, owner: Co
         assert word in vector, vector
     assert vector.count("B") == 2
     assert vector.count("C") == 2
+
+
+def test_runs_stop_with_their_grant(world: World, owner: Connection) -> None:
+    run = insert(owner, "sync_run", world.new_row("sync_run", world.owner) | {"status": "running"})
+    owner.execute(
+        "update platform_connection set is_active = false where id = %s",
+        [world.at(world.owner, "platform_connection")],
+    )
+    stopped = owner.execute("select status, error_code from sync_run where id = %s", [run["id"]]).fetchone()
+    assert stopped == {"status": "failed", "error_code": "reconnect_needed"}

@@ -37,7 +37,7 @@ SAMPLE = 5  # of each family
 TESTS = [
     "test_access_catalog.py", "test_diagram.py", "test_schema.py", "test_access_matrix.py", "test_ownership.py",
     "test_provisioning.py", "test_quotas.py", "test_quota_races.py", "test_vault.py", "test_hostile_input.py",
-    "test_audit.py", "test_sync.py",
+    "test_audited_changes.py", "test_audit.py", "test_sync.py",
 ]  # fmt: skip
 
 
