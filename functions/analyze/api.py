@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.analyze import service
 from functions.core.app import IdempotencyKey, SignedIn, create_app, lambda_handler
+from functions.database import rates
 
 app = create_app("Analysis")
 
@@ -28,6 +29,7 @@ class Wanted(BaseModel):
 @app.post("/analyze", status_code=201)
 async def analyze(user: SignedIn, wanted: Wanted, idempotency_key: IdempotencyKey = None) -> JSONResponse:
     """The `ai_suggestion` row: 201 made for this call, for one analysis; 200 the last one of an unchanged item."""
+    rates.take(user.id, "analyze")
     result = service.analyse(
         user.id,
         str(wanted.content_item_id),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.billing import service
 from functions.core import settings
 from functions.core.app import SignedIn, create_app, lambda_handler
+from functions.database import rates
 
 settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.STRIPE_SECRET_KEY, settings.APP_URL)
 
@@ -32,12 +33,14 @@ class Destination(BaseModel):
 @app.post("/billing/checkout")
 async def checkout(user: SignedIn, wanted: Checkout) -> Destination:
     """Buy a plan or, if you have one, confirm the change to another."""
+    rates.take(user.id, "billing")
     return Destination(url=service.checkout_url(user.id, wanted.tier))
 
 
 @app.post("/billing/portal")
 async def portal(user: SignedIn) -> Destination:
     """Manage the plan: change, cancel, payment method, invoices."""
+    rates.take(user.id, "billing")
     return Destination(url=service.portal_url(user.id))
 
 

@@ -212,6 +212,9 @@ DERIVED_SCORES_OFF = Setting(
     "platforms whose terms forbid derived scores: they are hidden there; default none",
     default="",
 )
+EMAIL_FROM = Setting(
+    "EMAIL_FROM", _text, "the sender of notices and digests, such as StreamVibe <hello@your.domain>; verified in SES"
+)
 LOG_LEVEL = Setting("LOG_LEVEL", _text, "DEBUG, INFO, WARNING or ERROR", default="INFO")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from functions.core import settings
 from functions.core.errors import StreamVibeError
 from functions.core.observability import logger
-from functions.database import connections, departures, quotas, submissions, sync, system
+from functions.database import connections, departures, notices, quotas, submissions, sync, system
 from functions.maintenance import billing
 from functions.oauth import departure
 from functions.oauth import service as oauth
@@ -85,5 +85,6 @@ STEPS: dict[str, Step] = {
     "oauth_states": lambda _: connections.purge_oauth_states(),
     "sync_runs": lambda _: sync.purge(),
     "submission_records": lambda _: submissions.purge(),
+    "emails": _until_empty(notices.purge_emails),
     "expired_rows": _until_empty(system.purge_expired),
 }

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from functions.core import settings
 from functions.core.app import SignedIn, create_app, lambda_handler
 from functions.core.errors import InvalidRequestError
+from functions.database import rates
 from functions.oauth import departure, service
 
 settings.require(
@@ -44,6 +45,7 @@ class Completion(BaseModel):
 @app.post("/oauth/{platform}/authorize")
 async def authorize(user: SignedIn, platform: str, start: Start | None = None) -> dict[str, Any]:
     """Start to connect a platform: send the browser to `authorize_url` before `expires_at`."""
+    rates.take(user.id, "connect")
     return service.authorize(user.id, platform, start.return_to if start else None)
 
 

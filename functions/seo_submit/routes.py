@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from functions.core.app import IdempotencyKey, SignedIn, create_app, lambda_handler
+from functions.database import rates
 from functions.seo_submit import service
 
 app = create_app("StreamVibe search submission")
@@ -56,6 +57,7 @@ class SubmitAnswer(BaseModel):
 @app.post("/seo/submit", status_code=202)
 async def submit(body: SubmitRequest, user: SignedIn, idempotency_key: IdempotencyKey = None) -> SubmitAnswer:
     """One entry for each engine, with its own status or reasoned refusal."""
+    rates.take(user.id, "submit")
     found = service.submit(
         user.id, str(body.content_item_id), body.url, body.search_engines, idempotency_key=idempotency_key
     )

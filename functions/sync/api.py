@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from functions.core.app import IdempotencyKey, SignedIn, create_app, lambda_handler
+from functions.database import rates
 from functions.sync import service
 
 app = create_app("Sync")
@@ -22,6 +23,7 @@ class Start(BaseModel):
 @app.post("/sync", status_code=202)
 async def start(user: SignedIn, wanted: Start, idempotency_key: IdempotencyKey = None) -> dict[str, Any]:
     """Start a sync, or find the one that is under way. Watch it in the table `sync_run`."""
+    rates.take(user.id, "sync")
     return service.start(user.id, str(wanted.social_account_id), idempotency_key)
 
 

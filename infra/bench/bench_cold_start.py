@@ -20,7 +20,7 @@ from infra.package.__main__ import handlers
 from infra.package.artefact import build
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "bench"
-WITHOUT_FRAMEWORK = ("worker", "work", "dispatch", "poll", "webhook", "maintenance")
+WITHOUT_FRAMEWORK = ("worker", "work", "dispatch", "poll", "webhook", "maintenance", "notices", "unsubscribe", "digest")
 WARM_CALLS = 300
 BARE = """
 from fastapi import FastAPI
@@ -74,6 +74,7 @@ SETTINGS = {
     "FUNCTIONS_URL": "http://127.0.0.1:9",
     "STRIPE_SECRET_KEY": "sk_test_bench",
     "STRIPE_WEBHOOK_SECRET": "whsec_bench",
+    "EMAIL_FROM": "hello@streamvibe.example",
     "LOG_LEVEL": "CRITICAL",
     "POWERTOOLS_METRICS_DISABLED": "true",
     "POWERTOOLS_TRACE_DISABLED": "true",
@@ -135,10 +136,11 @@ def _event(name: str) -> dict[str, object]:
     """A first event that needs no database: an unauthorised call, an empty batch, a schedule."""
     if name.endswith(("worker", "work")):
         return {"Records": []}
-    if name.endswith(("dispatch", "poll", "maintenance", "digest")):
+    if name.endswith(("dispatch", "poll", "maintenance", "notices", "digest")):
         return {"source": "aws.events", "detail-type": "Scheduled Event"}
     paths = {"health": ("GET", "/health"), "oauth": ("POST", "/oauth/youtube/authorize"), "sync": ("POST", "/sync")}
     paths |= {"analyze": ("POST", "/analyze"), "seo_submit": ("POST", "/seo/submit")}
+    paths |= {"unsubscribe": ("GET", "/unsubscribe")}
     paths |= {"billing": ("POST", "/billing/portal"), "stripe_webhook": ("POST", "/stripe/webhook")}
     return _http_event(*paths.get(name, ("GET", "/")))
 

@@ -42,6 +42,24 @@ WITHOUT_FRAMEWORK: dict[str, dict[str, Any]] = {
             "responses": {"200": {"description": "`{status, version}`", "content": {"application/json": {}}}},
         }
     },
+    "/unsubscribe": {
+        method: {
+            "summary": "Unsubscribe from e-mails",
+            "description": "What the links and List-Unsubscribe headers of e-mails name; switches that kind off.",
+            "tags": ["Notices"],
+            "parameters": [
+                {"name": "token", "in": "query", "required": True, "schema": {"type": "string", "format": "uuid"}},
+                {"name": "kind", "in": "query", "required": True, "schema": {"enum": ["notice", "digest"]}},
+            ],
+            "responses": {
+                "200": {"description": "It is off.", "content": {"text/html": {}}},
+                "400": ERRORS,
+                "404": ERRORS,
+                "422": ERRORS,
+            },
+        }
+        for method in ("get", "post")
+    },
     "/stripe/webhook": {
         "post": {
             "summary": "Stripe's events",

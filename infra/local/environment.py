@@ -17,6 +17,7 @@ from infra.local.upstream import seed
 from infra.local.upstream.origins import origins
 
 DEFAULT_PORT_BASE = 54320
+SENDER = "StreamVibe <hello@streamvibe.example>"
 SILENT_SECONDS = 3.0
 CONNECTION_PATIENCE_SECONDS = 70.0  # a little more than TIME_WAIT lasts
 # What a child process inherits; everything else of the caller's environment stays out, above all other accounts' keys.
@@ -137,6 +138,7 @@ def settings(ports: Ports, keys: Secrets, service: Service) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
         **service.queue_urls(aws),
+        "EMAIL_FROM": SENDER,
         "STRIPE_SECRET_KEY": keys.stripe_secret_key,
         "STRIPE_WEBHOOK_SECRET": keys.stripe_webhook_secret,
         "GOOGLE_CLIENT_ID": apps["youtube"].client_id,

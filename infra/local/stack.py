@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import boto3
+
 from infra.local import environment, leash
 from infra.local.app import serving_app
 from infra.local.auth.keys import SigningKey
@@ -100,6 +102,8 @@ class Stack:
                 child.wait_until_ready()
         if "upstream" in ended:
             self._sell_plans()  # the simulators have forgotten them
+        if "sqs" in ended:
+            self._verify_sender()
         return ended
 
     @property
@@ -137,9 +141,23 @@ class Stack:
             child.start()
         for child in (*early, *late):
             child.wait_until_ready()
+        self._verify_sender()
         self._sell_plans()
         # Known to whoever uses the stack, not to the functions: they reach the database through the data API only.
         self.env["DATABASE_URL"] = self.database.dsn("postgres")
+
+    def _verify_sender(self) -> None:
+        """Make the simulated SES take e-mails from the stack's sender, as an operator does once for a domain."""
+        domain = environment.SENDER.rpartition("@")[2].rstrip(">")
+        client = boto3.client(
+            "sesv2",
+            endpoint_url=self.env["AWS_ENDPOINT_URL"],
+            region_name=self.env["AWS_REGION"],
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+        )
+        client.create_email_identity(EmailIdentity=domain)
+        client.close()
 
     def _sell_plans(self) -> None:
         """Put the plans on sale at the simulated Stripe, as an operator does once for each environment."""
