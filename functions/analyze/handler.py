@@ -21,9 +21,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Messages `{"run_id"}` of the analyze queue."""
-    from functions.analyze import service
 
-    return queues.work_through(event, lambda body: service.run_queued(str(body.get("run_id"))))
+    def run(body: dict[str, Any]) -> None:
+        from functions.analyze import service
+
+        service.run_queued(str(body.get("run_id")))
+
+    return queues.work_through(event, run)
 
 
 def dispatch(event: dict[str, Any], context: Any) -> dict[str, int]:
