@@ -163,6 +163,13 @@ def test_a_refunded_key_may_be_charged_anew(ledger: Ledger) -> None:
     assert (ledger.used("sync"), ledger.used("ai_analysis")) == (0, 1)
 
 
+def test_a_refunded_key_is_no_way_past_the_limit(ledger: Ledger) -> None:
+    ledger.consume("ai_analysis", 4, "a")
+    ledger.refund("a")
+    ledger.consume("ai_analysis", 10, "b")
+    assert ledger.consume("ai_analysis", 4, "a")["allowed"] is False
+
+
 def test_the_reaper_takes_old_unsettled_charges_only(ledger: Ledger) -> None:
     for key in ("old", "settled", "refunded", "young"):
         ledger.consume("sync", 1, key)
