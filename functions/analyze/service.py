@@ -14,7 +14,7 @@ from typing import Any
 from functions.analyze import analyst
 from functions.core import settings
 from functions.core.errors import ConflictError, GoneError, QuotaExceededError, StreamVibeError
-from functions.core.observability import logger
+from functions.core.observability import logger, record
 from functions.database import analysis
 
 REQUEST_SECONDS = 24.0  # the gateway hangs up at 30, the contract says 25
@@ -104,7 +104,11 @@ def _work(begun: dict[str, Any], deadline: float, *, is_queued: bool) -> dict[st
         code = error.problem_code if isinstance(error, StreamVibeError) else StreamVibeError.code
         will_retry = is_queued and isinstance(error, StreamVibeError) and error.retryable
         _give_back(begun, code, usage, will_retry=will_retry)
+        record("Analyses", outcome="failed")
         raise
+    if finished["state"] == "stored":
+        record("Analyses", outcome="stored")
+        record("AICostCents", float(finished["suggestion"]["total_cost_cents"] or 0))
     if finished["state"] in ("stored", "done"):
         return _shown(finished)
     if finished["state"] == "refused":

@@ -12,7 +12,7 @@ from typing import Any
 
 from functions.core import settings
 from functions.core.errors import StreamVibeError
-from functions.core.observability import logger
+from functions.core.observability import logger, record
 from functions.database import connections, departures, notices, quotas, submissions, sync, system
 from functions.maintenance import billing
 from functions.oauth import departure
@@ -54,6 +54,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             logger.error("maintenance step failed", extra={"step": name, "code": code})
             failed.append(name)
     logger.info("maintenance round", extra={"done": done, "failed": failed})
+    record("ChargesReaped", done.get("charges_reaped", 0))
     if failed:
         raise MaintenanceError(f"These steps of the maintenance round failed: {', '.join(failed)}.")
     return done

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.core import queues, settings
-from functions.core.observability import logger
+from functions.core.observability import logger, record
 from functions.seo_submit import poll as polling
 from functions.seo_submit import service
 
@@ -38,4 +38,6 @@ def poll(event: dict[str, Any], context: Any) -> dict[str, int]:
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: SECONDS_WITHOUT_CONTEXT * 1000)
     done = polling.poll(lambda: remaining() / 1000)
     logger.info("polled", extra=done)
+    for what, count in done.items():
+        record("Submissions", count, step=what)
     return done

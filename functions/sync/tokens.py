@@ -14,7 +14,7 @@ from functions.connectors import oauth2, registry
 from functions.connectors.spec import PlatformSpec, Token
 from functions.core import http
 from functions.core.errors import GrantRevokedError, UpstreamError, UpstreamUnavailableError
-from functions.core.observability import logger
+from functions.core.observability import logger, record
 from functions.database import connections
 
 LONGEST_WAIT_SECONDS = 25.0  # for another worker's refresh, which may take its call's whole deadline
@@ -83,14 +83,17 @@ def _refresh(spec: PlatformSpec, connection_id: str, lease: dict[str, object], *
         # Believed only while it speaks of the newest token; the database compares.
         if connections.mark_grant_dead(connection_id, version, "grant_revoked"):
             logger.warning("a grant is dead", extra={"platform": spec.slug, "connection_id": connection_id})
+            record("TokenRefreshes", platform=spec.slug, outcome="dead")
             raise
         return None
     except UpstreamError:
         connections.finish_refresh(connection_id, str(lease["lease"]), version, None)
+        record("TokenRefreshes", platform=spec.slug, outcome="failed")
         if is_usable:
             return Held(old, version)
         raise
     if connections.finish_refresh(connection_id, str(lease["lease"]), version, oauth2.to_json(spec, new)):
+        record("TokenRefreshes", platform=spec.slug, outcome="renewed")
         return Held(new, version + 1)
     return None
 

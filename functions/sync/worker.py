@@ -21,7 +21,7 @@ from functions.core.errors import (
     UpstreamError,
     UpstreamRefusedError,
 )
-from functions.core.observability import logger
+from functions.core.observability import logger, record
 from functions.database import analysis, sync
 from functions.sync import tokens
 
@@ -87,6 +87,7 @@ def work_on(run_id: str, available: Time) -> None:
             logger.info("run waits", extra={"seconds": status["seconds"]})
             _send_again(run_id, status["seconds"])
         else:
+            record("SyncRuns", platform=claimed["platform"], outcome="done")
             _hand_on(claimed["user_id"])
 
 
@@ -165,6 +166,7 @@ def _own_token_anew(spec: PlatformSpec, grant_api: PlatformApi, account: Account
 
 def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: bool, blame: str | None = None) -> None:
     logger.warning("run interrupted", extra={"code": error.problem_code, "is_final": is_final})
+    record("SyncRuns", platform=claimed["platform"], outcome="failed" if is_final else "interrupted")
     sync.release(
         run_id,
         claimed["lease"],

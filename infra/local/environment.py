@@ -154,6 +154,7 @@ def settings(ports: Ports, keys: Secrets, service: Service) -> dict[str, str]:
         **seed.AI_KEYS,
         "POWERTOOLS_SERVICE_NAME": "streamvibe",
         "POWERTOOLS_TRACE_DISABLED": "true",
+        "POWERTOOLS_METRICS_DISABLED": "true",
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
     }
 
