@@ -14,6 +14,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     headers = {
         "Content-Type": "application/json",
         "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
         "X-Request-Id": str(event.get("requestContext", {}).get("requestId", "unknown")),
     }
     return {"statusCode": 200, "headers": headers, "body": json.dumps({"status": "ok", "version": __version__})}

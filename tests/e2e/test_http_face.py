@@ -1,0 +1,99 @@
+"""What each route of the functions owes to browsers and callers: CORS for the app alone, headers, problem documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from infra.docs.openapi import ROOT
+from infra.local.stack import Stack
+
+PATHS = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))["paths"]
+OPERATIONS = [(method.upper(), path) for path, operations in PATHS.items() for method in operations]
+NEED_A_USER = [
+    (method.upper(), path)
+    for path, operations in PATHS.items()
+    for method, operation in operations.items()
+    if "security" in operation
+]
+
+
+@pytest.fixture(scope="module")
+def functions(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.env["FUNCTIONS_URL"], timeout=40) as client:
+        yield client
+
+
+def filled(path: str) -> str:
+    """A path with something in place of each parameter."""
+    return path.replace("{platform}", "youtube").replace("{", str(uuid4()) + "-").replace("}", "")
+
+
+def preflight(functions: httpx.Client, origin: str) -> httpx.Response:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    return functions.options("/sync", headers=asked)
+
+
+def test_the_apps_origin_is_let_in(functions: httpx.Client, stack: Stack) -> None:
+    app = stack.env["APP_URL"]
+    allowed = preflight(functions, app)
+    assert allowed.headers["access-control-allow-origin"] == app
+    assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+    assert functions.get("/health", headers={"Origin": app}).headers["access-control-allow-origin"] == app
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "{app}.evil.example",
+        "{app}@evil.example",
+        "https{rest}",
+        "{app}0",
+        "{app}/",
+        "http://localhost",
+        "http://127.0.0.1",
+        "file://",
+        "*",
+    ],
+)
+def test_no_other_origin_is(functions: httpx.Client, stack: Stack, origin: str) -> None:
+    app = stack.env["APP_URL"]
+    other = origin.replace("{app}", app).replace("{rest}", app.removeprefix("http"))
+    for answer in (preflight(functions, other), functions.get("/health", headers={"Origin": other})):
+        assert "access-control-allow-origin" not in answer.headers
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_answer_is_named_and_kept_from_caches(functions: httpx.Client, method: str, path: str) -> None:
+    answer = functions.request(method, filled(path), json={} if method == "POST" else None)
+    assert answer.status_code < 500
+    assert answer.headers["x-request-id"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+        document = answer.json()
+        assert (document["status"], document["request_id"]) == (answer.status_code, answer.headers["x-request-id"])
+        assert document["code"]
+
+
+@pytest.mark.parametrize("token", [None, "x", "sb_secret_x", "eyJhbGciOiJub25lIn0.e30."])
+@pytest.mark.parametrize(("method", "path"), NEED_A_USER)
+def test_without_a_good_token_the_answer_is_401(
+    functions: httpx.Client, method: str, path: str, token: str | None
+) -> None:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    answer = functions.request(method, filled(path), json={} if method == "POST" else None, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    assert answer.headers["www-authenticate"] == "Bearer"
