@@ -1,6 +1,6 @@
 """Words, sentences, stems and stop words of any language, and which language a text is written in.
 
-Stop words: https://pypi.org/project/stopwordsiso/ (58 languages); stems: https://snowballstem.org (34 languages).
+Stop words: stopwordsiso on PyPI (58 languages); stems: https://snowballstem.org (34 languages).
 Chinese, Japanese and Thai do not put spaces between words. Without a dictionary of many megabytes the best that can
 be done is to cut where the script changes and at particles; the runs that remain are words often enough to be useful.
 """

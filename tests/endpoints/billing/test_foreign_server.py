@@ -1,7 +1,7 @@
 """The webhook against localstripe, a Stripe server that others wrote: its signatures, its HTTP, its old shapes.
 
 It runs as a process of its own; nothing of it is imported. It knows neither prices nor checkout, so a plan stands in
-for a price, and there is no `updated` event. https://pypi.org/project/localstripe/
+for a price, and there is no `updated` event. localstripe is on PyPI.
 """
 
 from __future__ import annotations
