@@ -97,6 +97,7 @@ def _work(begun: dict[str, Any], deadline: float, *, is_queued: bool) -> dict[st
     """From a reserved charge to a stored suggestion, or to a refund."""
     user_id, run_id, attempt = begun["user_id"], begun["run_id"], begun["attempt"]
     usage = analyst.Usage()
+    record("QuotaCharges", quota_type="ai_analysis")
     try:
         suggestion = analyst.suggest(begun, usage, deadline - STORING_SECONDS)
         finished = analysis.finish_analysis(user_id, run_id, attempt, suggestion, usage.as_row())
@@ -124,6 +125,7 @@ def _give_back(begun: dict[str, Any], code: str, usage: analyst.Usage, *, will_r
         analysis.fail_analysis(
             begun["user_id"], begun["run_id"], begun["attempt"], code, usage.as_row(), will_retry=will_retry
         )
+        record("QuotaRefunds", quota_type="ai_analysis")
     except StreamVibeError as error:
         logger.warning("refund left to the lease", extra={"run_id": begun["run_id"], "code": error.problem_code})
 

@@ -58,6 +58,7 @@ async def relay(platform: str, request: Request) -> Response:
 @app.post("/oauth/{platform}/callback", status_code=201)
 async def complete(user: SignedIn, platform: str, completion: Completion) -> dict[str, Any]:
     """The user who started completes: the platform's accounts are connected."""
+    rates.take(user.id, "connect")
     return service.complete(user.id, platform, completion.code, completion.state, completion.iss)
 
 

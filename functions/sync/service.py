@@ -7,6 +7,7 @@ from typing import Any
 
 from functions.core import queues, settings
 from functions.core.errors import QuotaExceededError
+from functions.core.observability import record
 from functions.database import sync
 
 
@@ -19,6 +20,7 @@ def start(user_id: str, social_account_id: str, idempotency_key: str | None) -> 
     if started["run_id"] is None:
         raise QuotaExceededError(**started["quota"])
     if started["created"]:
+        record("QuotaCharges", quota_type="sync")
         # The run is committed. If this message is not taken, the dispatcher sends another one.
         queues.send(settings.SYNC_QUEUE_URL.value(), [{"run_id": started["run_id"]}])
     return {"run_id": started["run_id"]}
