@@ -6,6 +6,7 @@ It reads `serverless.yml`, imports the very handlers named there and calls them 
     events.py     the shapes of events
     invoke.py     calling a handler: context, errors, time limit
     gateway.py    the HTTP API (ASGI), and `/_local/*` for tests
+    reference.py  the page `/_local/docs`
     clock.py      schedules
     queues.py     SQS: creating the queues, polling, partial failures
     __main__.py   `serve` (HTTP and schedules) and `work` (queues), each a process of its own

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.htm
 
     POST /_local/invoke/{function}       body: an event (default: the scheduled one)  -> the handler's result
     POST /_local/queues/{queue}/drain    deliver until nothing is visible             -> {batches, delivered, failed}
+    GET  /_local/docs                    the routes, as a page for people
     GET  /_local/queues                  messages visible, in flight and dead         -> {queue: {...}}
 """
 
@@ -23,12 +24,17 @@ from starlette.types import Receive, Scope, Send
 from infra.local.runner.events import HttpRequest, http_event, schedule_event
 from infra.local.runner.invoke import FunctionError, Invoker, OutOfTimeError
 from infra.local.runner.queues import Queues
+from infra.local.runner.reference import page
 from infra.local.runner.service import Cors, Function, HttpRoute, Service
 
 INTEGRATION_TIMEOUT_SECONDS = 30.0
 REQUEST_LIMIT_BYTES = 10 * 1024 * 1024
 LAMBDA_PAYLOAD_LIMIT_BYTES = 6 * 1024 * 1024
 HEADERS_LIMIT_BYTES = 10_240
+PAGE_HEADERS = (
+    ("content-type", "text/html; charset=utf-8"),
+    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class HttpApi:
         return await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
     async def _answer(self, request: HttpRequest) -> Answer:
+        if (request.method, request.path) == ("GET", "/_local/docs"):
+            return Answer(200, PAGE_HEADERS, page().encode())
         if request.path.startswith("/_local/"):
             return await asyncio.to_thread(self._local, request)
         if sum(len(name) + len(value) for name, value in request.headers) > HEADERS_LIMIT_BYTES:
