@@ -7,12 +7,12 @@ insert into private.setting (key, value, comment) values
 ('email.lease', '"5 minutes"', 'How long a sender has for an e-mail before another one takes it up.'),
 ('email.attempts', '5', 'After how many attempts an e-mail is given up.'),
 ('email.keep', '"90 days"', 'How long is remembered what was sent.'),
-('rate.window', '"1 minute"', 'The time that the limits on calls are for.'),
-('rate.connect', '120', 'Calls of a user in that time: starting connections.'),
-('rate.sync', '300', 'The same for starting syncs.'),
-('rate.analyze', '300', 'The same for analyses.'),
-('rate.submit', '300', 'The same for submissions.'),
-('rate.billing', '120', 'The same for checkout and portal.');
+('rate.window', '"1 minute"', 'The time that the limits on calls are for. They end loops and abuse; what costs money has its quota.'),
+('rate.connect', '1200', 'Calls of a user in that time: starting and completing connections.'),
+('rate.sync', '1200', 'The same for starting syncs.'),
+('rate.analyze', '1200', 'The same for analyses.'),
+('rate.submit', '1200', 'The same for submissions.'),
+('rate.billing', '600', 'The same for checkout and portal.');
 
 create table private.email (
     id uuid primary key default gen_random_uuid(),

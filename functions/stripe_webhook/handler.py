@@ -17,7 +17,14 @@ from functions.core.observability import logger
 from functions.stripe_webhook import service
 
 MAX_BODY_BYTES = 1024 * 1024  # Stripe's largest events are a fraction of it; checked before anything is computed
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# Those of core.app, which this function does not load.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+}
 
 settings.require(
     settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET

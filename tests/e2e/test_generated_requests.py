@@ -31,6 +31,16 @@ def creator(sign_up: Any) -> Creator:
     return made
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unlimited(db: Any) -> Any:
+    """No limit on calls, so that each request gets further than being counted; as before at the end."""
+    before = db("select key, value from private.setting where key like 'rate.%%' and key <> 'rate.window'")
+    db("update private.setting set value = '1000000' where key like 'rate.%%' and key <> 'rate.window'")
+    yield
+    for row in before:
+        db("update private.setting set value = %s::text::jsonb where key = %s", json.dumps(row["value"]), row["key"])
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_generated_requests_get_no_fault_and_no_leak(creator: Creator, method: str, path: str) -> None:
