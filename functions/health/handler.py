@@ -15,6 +15,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "Content-Type": "application/json",
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
         "X-Request-Id": str(event.get("requestContext", {}).get("requestId", "unknown")),
     }
     return {"statusCode": 200, "headers": headers, "body": json.dumps({"status": "ok", "version": __version__})}

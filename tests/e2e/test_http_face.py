@@ -81,6 +81,10 @@ def test_every_answer_is_named_and_kept_from_caches(functions: httpx.Client, met
     assert answer.headers["x-request-id"]
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
         document = answer.json()
