@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 STORES = ("ssm:", "secretsmanager:")
 STORED_LIFETIME_SECONDS = 300
+NOTHING = "none"  # SSM keeps no empty value; this word stands for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Setting(Generic[T]):
             raise ConfigurationError(f"The setting {self.name} is missing: {self.description}.")
         if text.startswith(STORES):
             text = _stored(self.name, text, fresh=fresh)
+            if text == NOTHING and self.default is not None:
+                text = self.default
         try:
             return self.parse(text)
         except ValueError as error:
