@@ -70,7 +70,7 @@ deploy: $(INSTALLED) $(OSLS) ## build and deploy the functions (STAGE=dev; setti
 deploy-db: ## apply sql/ to the hosted database named by DATABASE_URL, with the official CLI
 	@test -n "$${DATABASE_URL:-}" || { echo "DATABASE_URL is missing: the session pooler's connection string from the project's Connect page."; exit 1; }
 	@command -v npx >/dev/null || { echo "make deploy-db needs Node 20.19 or newer with npm (https://nodejs.org)."; exit 1; }
-	@npx --yes supabase db push --workdir infra --db-url "$$DATABASE_URL"
+	@npx --yes supabase@3.1.0 db push --workdir infra --db-url "$$DATABASE_URL"
 
 preflight: $(INSTALLED) ## check a deployment's surroundings and say what to mend (reads the environment)
 	@$(BIN)/python -m infra.preflight
