@@ -71,6 +71,12 @@ def store(value: str) -> None:
     boto3.client("ssm").put_parameter(Name="/streamvibe/test/hook", Value=value, Type="SecureString", Overwrite=True)
 
 
+def test_none_stands_for_an_empty_stored_value(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "ssm:/streamvibe/test/nothing")
+    boto3.client("ssm").put_parameter(Name="/streamvibe/test/nothing", Value="none", Type="SecureString")
+    assert settings.OPENAI_API_KEY.value() == ""
+
+
 def test_a_stored_value_is_cached_and_fetched_again_on_demand(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "ssm:/streamvibe/test/hook")
     store("whsec_old")
