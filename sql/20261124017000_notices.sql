@@ -83,7 +83,7 @@ declare
     v_email_id uuid;
     v_now timestamptz := clock_timestamp();
     v_lease timestamptz := clock_timestamp() + private.setting_interval('email.lease');
-    v_ids uuid[] := '{}';
+    v_ids uuid[] := '{}'::uuid[];
 begin
     -- What somebody took up and did not finish.
     with again as (
@@ -397,10 +397,15 @@ as $$
 declare
     v_now timestamptz := clock_timestamp();
     v_window interval := private.setting_interval('rate.window');
-    v_limit integer := private.setting_int('rate.' || take_rate.bucket);
+    v_limit integer;
     v_calls integer;
     v_start timestamptz;
 begin
+    select (s.value #>> '{}')::integer into v_limit from private.setting as s
+    where s.key = 'rate.' || take_rate.bucket and s.key <> 'rate.window';
+    if not found then
+        raise exception 'there is no such limit' using errcode = 'PT422';
+    end if;
     insert into private.call_rate as r (user_id, bucket, window_start, calls)
     select u.id, take_rate.bucket, v_now, 1 from public.users as u where u.id = take_rate.user_id
     on conflict (user_id, bucket) do update set
