@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 
 from rich.console import Console
 
@@ -19,25 +20,23 @@ console = Console()
 def main() -> None:
     """Run the demo. Raises JourneyError or StackError with one sentence if it cannot go on."""
     began = time.monotonic()
-    with console.status("Starting the local stack ..."):
-        stack = Stack.temporary(clock=True)
-        running = stack.__enter__()
-    try:
+    with ExitStack() as running:
+        with console.status("Starting the local stack ..."):
+            environment = running.enter_context(Stack.temporary(clock=True)).env
         console.print(f"Local stack ready after {time.monotonic() - began:.1f} s")
-        with Creator(running.env, "Maya") as creator, Creator(running.env, "Stranger") as stranger:
-            journey = Journey(creator, stranger, console)
-            journey.sign_up()
-            channel = journey.connect("youtube")
-            items = journey.show_content(channel, journey.sync(channel))
-            journey.edit(items[0])
-            journey.search(items[1])
-            analysis.analyse(journey, items[1])
-            submission.submit(journey, items[1], running.env)
-            journey.upgrade(journey.run_out_of_analyses(channel))
-            platforms.connect_the_rest(journey)
-            journey.quota()
-    finally:
-        stack.__exit__(None, None, None)
+        creator = running.enter_context(Creator(environment, "Maya"))
+        stranger = running.enter_context(Creator(environment, "Stranger"))
+        journey = Journey(creator, stranger, console)
+        journey.sign_up()
+        channel = journey.connect("youtube")
+        items = journey.show_content(channel, journey.sync(channel))
+        journey.edit(items[0])
+        journey.search(items[1])
+        analysis.analyse(journey, items[1])
+        submission.submit(journey, items[1], environment)
+        journey.upgrade(journey.run_out_of_analyses(channel))
+        platforms.connect_the_rest(journey)
+        journey.quota()
     console.print(f"Done in {time.monotonic() - began:.1f} s; nothing is left running.")
 
 
