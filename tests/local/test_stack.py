@@ -141,7 +141,7 @@ class TestMakeUp:
             wait_for_line(process, "Ready after")
             with psycopg.connect(f"postgresql://postgres@127.0.0.1:{base}/postgres") as connection:
                 assert connection.execute("select one from public.kept").fetchone() == (1,)
-            worker = next(pid for pid in children_of(process.pid) if "work" in command_of(pid))
+            worker = next(pid for pid in children_of(process.pid) if command_of(pid)[-1:] == ["work"])
             os.kill(worker, signal.SIGKILL)
             assert wait_for_line(process, "The worker") == "The worker had ended and was started again.\n"
 
@@ -201,8 +201,12 @@ def test_a_broken_installation_is_one_sentence(folder: Path, package: str) -> No
     assert finished.stderr.count("\n") == 1
 
 
-def command_of(pid: int) -> str:
-    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+def command_of(pid: int) -> list[str]:
+    """The arguments of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    except OSError:
+        return []
 
 
 @pytest.mark.xdist_group("stack")
