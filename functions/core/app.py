@@ -7,7 +7,6 @@ waits behind it, and the thread pool that plain `def` routes would use costs mor
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -19,46 +18,29 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.core import auth
+from functions.core import answers, auth
 from functions.core.errors import InvalidRequestError, StreamVibeError
 from functions.core.observability import logger
 
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
-SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
-)
+_ADDED_HEADERS = tuple((name.lower().encode(), value.encode()) for name, value in answers.SECURITY_HEADERS.items())
 # What API Gateway gets as text; everything else is sent to it in base64.
-TEXT_MEDIA_TYPES = ["text/", "application/json", "application/problem+json"]
+TEXT_MEDIA_TYPES = ["text/", "application/json", answers.PROBLEM_MEDIA_TYPE]
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
 
 
 def problem(
     status: int, code: str, title: str, detail: str, *, request_id: str, extra: dict[str, Any] | None = None
 ) -> Response:
-    """An RFC 9457 answer. `extra` are further members; they never replace the standard ones."""
-    body = {
-        **(extra or {}),
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "request_id": request_id,
-    }
-    return Response(json.dumps(body, default=str), status, media_type="application/problem+json")
+    """A problem document as an answer; see `answers.problem`."""
+    document = answers.problem(status, code, title, detail, request_id=request_id, extra=extra)
+    return Response(document, status, media_type=answers.PROBLEM_MEDIA_TYPE)
 
 
 def request_id(scope: Scope) -> str:
-    """The gateway's id of this request; it is in every answer and every log line."""
-    event = scope.get("aws.event") or {}
-    from_gateway = event.get("requestContext", {}).get("requestId")
-    context = scope.get("aws.context")
-    return str(from_gateway or getattr(context, "aws_request_id", "") or "unknown")
+    """The gateway's id of this request."""
+    return answers.request_id(scope.get("aws.event") or {}, scope.get("aws.context"))
 
 
 class _Envelope:
@@ -82,7 +64,7 @@ class _Envelope:
                 present = {name for name, _ in message["headers"]}
                 added = [
                     (b"x-request-id", identity.encode()),
-                    *(pair for pair in SECURITY_HEADERS if pair[0] not in present),
+                    *(pair for pair in _ADDED_HEADERS if pair[0] not in present),
                 ]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)

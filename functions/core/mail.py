@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import html
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -15,7 +17,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from functions.core import settings
-from functions.core.observability import logger
+from functions.core.observability import logger, record
+
+BATCH = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,30 @@ def send(letter: Letter) -> bool:
         logger.error("e-mail was not taken", extra={"email_id": letter.email_id, "error_type": type(error).__name__})
         return False
     return True
+
+
+def send_claimed(
+    kind: str,
+    claim: Callable[[int], list[dict[str, Any]]],
+    letter: Callable[[dict[str, Any]], Letter],
+    finish: Callable[[str], object],
+    deadline: float,
+) -> int:
+    """Claim and send until nothing is due or `deadline` (monotonic seconds) has passed; how many were handed over.
+
+    Noted after it was handed over: whoever dies between the two sends a copy, and nothing is lost.
+    """
+    sent = 0
+    while time.monotonic() < deadline:
+        claimed = claim(BATCH)
+        for row in claimed:
+            if send(letter(row)):
+                finish(row["email_id"])
+                sent += 1
+        if len(claimed) < BATCH:
+            break
+    record("EmailsSent", sent, kind=kind)
+    return sent
 
 
 def compose(letter: Letter) -> EmailMessage:

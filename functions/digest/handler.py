@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from functions.core import settings
+from functions.core import invocation, settings
 from functions.core.observability import logger
 from functions.digest import service
 
@@ -20,6 +19,4 @@ SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """One round."""
     logger.clear_state()
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    seconds = float(remaining()) / 1000 if remaining else SECONDS_WITHOUT_CONTEXT
-    return {"sent": service.send_due(time.monotonic() + max(seconds - MARGIN_SECONDS, 1.0))}
+    return {"sent": service.send_due(invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS))}

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from functions.core import mail
-from functions.core.observability import record
 from functions.database import notices
 
-BATCH = 25
 Row = dict[str, Any]
 
 
 def send_due(deadline: float) -> int:
     """Send until nothing is due or `deadline` (monotonic seconds) has passed; how many were handed over."""
-    sent = 0
-    while time.monotonic() < deadline:
-        claimed = notices.claim_digests(BATCH)
-        for row in claimed:
-            if mail.send(letter(row)):
-                notices.finish_email(row["email_id"])
-                sent += 1
-        if len(claimed) < BATCH:
-            break
-    record("EmailsSent", sent, kind="digest")
-    return sent
+    return mail.send_claimed("digest", notices.claim_digests, letter, notices.finish_email, deadline)
 
 
 def letter(row: Row) -> mail.Letter:

@@ -6,18 +6,10 @@ import json
 from typing import Any
 
 from functions import __version__
+from functions.core import answers
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An API Gateway HTTP API event (payload format 2.0) to `{status, version}`."""
-    del context
-    headers = {
-        "Content-Type": "application/json",
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-        "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-        "X-Request-Id": str(event.get("requestContext", {}).get("requestId", "unknown")),
-    }
-    return {"statusCode": 200, "headers": headers, "body": json.dumps({"status": "ok", "version": __version__})}
+    body = json.dumps({"status": "ok", "version": __version__})
+    return answers.answer(200, body, "application/json", answers.request_id(event, context))

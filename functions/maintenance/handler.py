@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from functions.core import settings
+from functions.core import invocation, settings
 from functions.core.errors import StreamVibeError
 from functions.core.observability import logger, record
 from functions.database import connections, departures, notices, quotas, submissions, sync, system
@@ -41,9 +41,7 @@ class MaintenanceError(StreamVibeError):
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """One round; what each step did."""
     logger.clear_state()
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    seconds = float(remaining()) / 1000 if remaining else SECONDS_WITHOUT_CONTEXT
-    deadline = time.monotonic() + max(seconds - MARGIN_SECONDS, 1.0)
+    deadline = invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS)
     done: dict[str, Any] = {}
     failed = []
     for name, step in STEPS.items():

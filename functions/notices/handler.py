@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import time
 import uuid
 from typing import Any
 from urllib.parse import parse_qs
 
-from functions.core import settings
+from functions.core import answers, invocation, settings
 from functions.core.errors import InvalidRequestError, NotFoundError, StreamVibeError
 from functions.core.observability import logger
 from functions.database import notices
@@ -26,15 +24,13 @@ KINDS = {"notice": "E-mail notices are", "digest": "The weekly digest is"}
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """One round."""
     logger.clear_state()
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    seconds = float(remaining()) / 1000 if remaining else SECONDS_WITHOUT_CONTEXT
-    return {"sent": service.send_due(time.monotonic() + max(seconds - MARGIN_SECONDS, 1.0))}
+    return {"sent": service.send_due(invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS))}
 
 
 def unsubscribe(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Switch off what the link names; the link holds for ever and does nothing else, so that one click is enough."""
     logger.clear_state()
-    identity = str(event.get("requestContext", {}).get("requestId", "unknown"))
+    identity = answers.request_id(event, context)
     try:
         query = {key: values[0] for key, values in parse_qs(event.get("rawQueryString", "")).items()}
         kind, token = query.get("kind", ""), _uuid(query.get("token", ""))
@@ -43,17 +39,9 @@ def unsubscribe(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if not notices.unsubscribe(token, kind):
             raise NotFoundError("The link names nobody; the account may be gone.")
     except StreamVibeError as error:
-        body = {
-            "type": "about:blank",
-            "title": error.title,
-            "status": error.status,
-            "code": error.problem_code,
-            "detail": error.detail,
-            "request_id": identity,
-        }
-        return _answer(error.status, json.dumps(body), "application/problem+json", identity)
+        return answers.problem_answer(error, identity)
     page = f"<!doctype html><title>StreamVibe</title><p>{KINDS[kind]} off. Switch it on again in the settings."
-    return _answer(200, page, "text/html; charset=utf-8", identity)
+    return answers.answer(200, page, "text/html; charset=utf-8", identity)
 
 
 def _uuid(text: str) -> str | None:
@@ -61,16 +49,3 @@ def _uuid(text: str) -> str | None:
         return str(uuid.UUID(text))
     except ValueError:
         return None
-
-
-def _answer(status: int, body: str, media_type: str, identity: str) -> dict[str, Any]:
-    headers = {
-        "Content-Type": media_type,
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-        "Referrer-Policy": "no-referrer",
-        "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-        "X-Content-Type-Options": "nosniff",
-        "X-Request-Id": identity,
-    }
-    return {"statusCode": status, "headers": headers, "body": body}

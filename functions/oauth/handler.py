@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import parse_qs
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -11,9 +10,8 @@ from pydantic import BaseModel, Field
 
 from functions.core import settings
 from functions.core.app import SignedIn, create_app, lambda_handler
-from functions.core.errors import InvalidRequestError
 from functions.database import rates
-from functions.oauth import departure, service
+from functions.oauth import departure, service, withdrawals
 
 settings.require(
     settings.SUPABASE_URL,
@@ -75,31 +73,5 @@ async def delete_account(user: SignedIn) -> dict[str, str]:
     return {"status": "deleted" if departure.delete_account(user.id) else "pending"}
 
 
-async def _signed_request(request: Request) -> str:
-    # Meta sends a form of one field; FastAPI's forms would need another package.
-    values = parse_qs((await request.body()).decode("utf-8", "replace")).get("signed_request", [])
-    if len(values) != 1:
-        raise InvalidRequestError("Send one `signed_request`.", code="invalid_signature")
-    return values[0]
-
-
-@app.post("/oauth/{platform}/deauthorize")
-async def withdraw(platform: str, request: Request) -> dict[str, str]:
-    """A platform says that a person withdrew consent there; the request is signed with our secret."""
-    departure.withdraw(platform, await _signed_request(request))
-    return {"status": "withdrawn"}
-
-
-@app.post("/oauth/{platform}/data-deletion")
-async def request_deletion(platform: str, request: Request) -> dict[str, Any]:
-    """A platform says that a person wants their data deleted; answers where its state can be seen."""
-    return departure.request_deletion(platform, await _signed_request(request))
-
-
-@app.get("/oauth/{platform}/data-deletion/{code}")
-async def deletion_status(platform: str, code: UUID) -> dict[str, Any]:
-    """What became of a deletion request."""
-    return departure.deletion_status(platform, str(code))
-
-
+app.include_router(withdrawals.router)
 handler = lambda_handler(app)

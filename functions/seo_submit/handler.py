@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from functions.core import queues, settings
+from functions.core import invocation, queues, settings
 from functions.core.observability import logger, record
 from functions.seo_submit import poll as polling
 from functions.seo_submit import service
@@ -35,8 +36,8 @@ def poll(event: dict[str, Any], context: Any) -> dict[str, int]:
     """A scheduled event; answers what was done."""
     del event
     logger.clear_state()
-    remaining = getattr(context, "get_remaining_time_in_millis", lambda: SECONDS_WITHOUT_CONTEXT * 1000)
-    done = polling.poll(lambda: remaining() / 1000)
+    end_at = invocation.ends_at(context, SECONDS_WITHOUT_CONTEXT)
+    done = polling.poll(lambda: end_at - time.monotonic())
     logger.info("polled", extra=done)
     for what, count in done.items():
         record("Submissions", count, step=what)

@@ -11,20 +11,12 @@ import binascii
 import json
 from typing import Any
 
-from functions.core import settings
+from functions.core import answers, settings
 from functions.core.errors import PayloadTooLargeError, StreamVibeError
 from functions.core.observability import logger
 from functions.stripe_webhook import service
 
 MAX_BODY_BYTES = 1024 * 1024  # Stripe's largest events are a fraction of it; checked before anything is computed
-# Those of core.app, which this function does not load.
-HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-}
 
 settings.require(
     settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET
@@ -33,9 +25,7 @@ settings.require(
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An API Gateway HTTP API event (payload format 2.0) to its answer."""
-    request_id = str(
-        event.get("requestContext", {}).get("requestId") or getattr(context, "aws_request_id", "") or "unknown"
-    )
+    request_id = answers.request_id(event, context)
     logger.clear_state()
     logger.append_keys(request_id=request_id)
     try:
@@ -43,11 +33,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     except StreamVibeError as error:
         if error.status >= 500:
             logger.error(error.detail, extra={"code": error.problem_code})
-        return _problem(error, request_id)
+        return answers.problem_answer(error, request_id, detail=error.title)
     except Exception as error:  # noqa: BLE001 - Stripe gets a plain 500 and delivers again
         logger.error("unexpected error", extra={"error_type": type(error).__name__})
-        return _problem(StreamVibeError(), request_id)
-    return _answer(200, {"received": True, "outcome": outcome}, "application/json", request_id)
+        return answers.problem_answer(StreamVibeError(), request_id)
+    body = json.dumps({"received": True, "outcome": outcome})
+    return answers.answer(200, body, "application/json", request_id)
 
 
 def _raw_body(event: dict[str, Any]) -> bytes:
@@ -66,16 +57,3 @@ def _raw_body(event: dict[str, Any]) -> bytes:
 def _signature(event: dict[str, Any]) -> str:
     headers = event.get("headers") or {}
     return next((str(value) for name, value in headers.items() if name.lower() == "stripe-signature"), "")
-
-
-def _problem(error: StreamVibeError, request_id: str) -> dict[str, Any]:
-    problem = {"type": "about:blank", "title": error.title, "status": error.status, "code": error.problem_code}
-    problem |= {"detail": error.title, "request_id": request_id}
-    answer = _answer(error.status, problem, "application/problem+json", request_id)
-    answer["headers"].update(error.headers)
-    return answer
-
-
-def _answer(status: int, body: dict[str, Any], content_type: str, request_id: str) -> dict[str, Any]:
-    headers = {**HEADERS, "Content-Type": content_type, "X-Request-Id": request_id}
-    return {"statusCode": status, "headers": headers, "body": json.dumps(body), "isBase64Encoded": False}

@@ -10,7 +10,7 @@ import time
 from typing import Any
 from uuid import UUID
 
-from functions.core import settings
+from functions.core import invocation, settings
 from functions.core.observability import logger
 from functions.sync import service
 from functions.sync import worker as run_worker
@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An SQS batch of `{run_id}`; answers which messages should be delivered again."""
     logger.clear_state()
-    end_at = _end_at(context)
+    end_at = invocation.ends_at(context, SECONDS_WITHOUT_CONTEXT)
     failures = []
     records = event["Records"]
     for number, record in enumerate(records):
@@ -56,12 +56,6 @@ def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def dispatch(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The schedule: send due runs to the queue."""
     logger.clear_state()
-    sent = service.dispatch(_end_at(context) - DISPATCH_MARGIN_SECONDS)
+    sent = service.dispatch(invocation.ends_at(context, SECONDS_WITHOUT_CONTEXT) - DISPATCH_MARGIN_SECONDS)
     logger.info("runs sent", extra={"count": sent})
     return {"sent": sent}
-
-
-def _end_at(context: Any) -> float:
-    """When this invocation is ended, on time.monotonic()'s clock."""
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    return time.monotonic() + (float(remaining()) / 1000 if remaining else SECONDS_WITHOUT_CONTEXT)

@@ -81,14 +81,21 @@ def work_on(run_id: str, available: Time) -> None:
         _release(run_id, claimed, StreamVibeError(), is_final=False)
         raise NotDoneError from None
     else:
-        if status["status"] == "next":
-            _send_again(run_id, 0)
-        elif status["status"] == "waiting":
-            logger.info("run waits", extra={"seconds": status["seconds"]})
-            _send_again(run_id, status["seconds"])
-        else:
+        _after(run_id, claimed, status)
+
+
+def _after(run_id: str, claimed: Row, status: Row) -> None:
+    """What follows the pages of this call: more of them now or later, or what comes after a whole run."""
+    if status["status"] == "next":
+        _send_again(run_id, 0)
+    elif status["status"] == "waiting":
+        logger.info("run waits", extra={"seconds": status["seconds"]})
+        _send_again(run_id, status["seconds"])
+    else:
+        # "lost" is another worker's run by now, and that worker counts it.
+        if status["status"] == "done":
             record("SyncRuns", platform=claimed["platform"], outcome="done")
-            _hand_on(claimed["user_id"])
+        _hand_on(claimed["user_id"])
 
 
 def _pages(run_id: str, claimed: Row, available: Time) -> Row:

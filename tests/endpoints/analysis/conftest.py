@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
-import jwt
 import pytest
 
-from functions.core import http, settings
+from functions.core import http
 from infra.local.upstream import seed
 from infra.local.upstream.server import running
 from tests import factories
-from tests.backend import JWT_SECRET, backend
+from tests.backend import JWT_SECRET, api_event, backend
 from tests.database.quota import SUM_OF_THE_CYCLE
 from tests.databases import Database
 
@@ -103,7 +101,7 @@ class Studio:
         """POST /analyze as the user; status and body."""
         from functions.analyze.handler import handler
 
-        answer = handler(event(user_id, {"content_item_id": str(item), **fields}, key), None)
+        answer = handler(api_event(user_id, "/analyze", {"content_item_id": str(item), **fields}, key), None)
         body = json.loads(answer["body"])
         return answer["statusCode"], body
 
@@ -166,26 +164,6 @@ class Studio:
             row = session.execute("select revert_revision(%s) as answer", [revision]).fetchone()
         assert row is not None
         return dict(row["answer"])
-
-
-def event(user_id: UUID, fields: Row, key: str | None) -> Row:
-    """An API Gateway HTTP API event (payload format 2.0) of a signed-in user."""
-    issuer = f"{settings.SUPABASE_URL.value()}/auth/v1"
-    claims = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated", "iss": issuer}
-    token = jwt.encode({**claims, "exp": int(time.time()) + 60}, JWT_SECRET, algorithm="HS256")
-    headers = {"content-type": "application/json", "host": "functions.test", "authorization": f"Bearer {token}"}
-    return {
-        "version": "2.0",
-        "rawPath": "/analyze",
-        "rawQueryString": "",
-        "headers": {**headers, **({"idempotency-key": key} if key else {})},
-        "requestContext": {
-            "requestId": "request-1",
-            "http": {"method": "POST", "path": "/analyze", "sourceIp": "192.0.2.1", "protocol": "HTTP/1.1"},
-        },
-        "body": json.dumps(fields),
-        "isBase64Encoded": False,
-    }
 
 
 def together(count: int, call: Callable[[int], Result]) -> list[Result]:

@@ -11,16 +11,15 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import jwt
 import pytest
 
 from functions.connectors import guard
 from functions.connectors.search import google, indexnow, yandex
-from functions.core import http, settings
+from functions.core import http
 from infra.local.upstream.origins import origins
 from infra.local.upstream.server import running
 from tests import factories
-from tests.backend import JWT_SECRET, backend
+from tests.backend import JWT_SECRET, api_event, backend
 from tests.database.quota import SUM_OF_THE_CYCLE
 from tests.databases import Database
 
@@ -109,7 +108,7 @@ class Newsroom:
             body["search_engines"] = list(engines)
         from functions.seo_submit import handler
 
-        answer = handler.api(event(creator.id, body, key), None)
+        answer = handler.api(api_event(creator.id, "/seo/submit", body, key), None)
         return answer["statusCode"], json.loads(answer["body"])
 
     def submit(self, creator: Creator, url: str, *engines: str, key: str | None = None) -> list[Row]:
@@ -216,26 +215,6 @@ class _Context:
 
     def get_remaining_time_in_millis(self) -> int:
         return max(0, int((self.ends_at - time.monotonic()) * 1000))
-
-
-def event(user_id: UUID, fields: Row, key: str | None) -> Row:
-    """An API Gateway HTTP API event (payload format 2.0) of a signed-in user."""
-    issuer = f"{settings.SUPABASE_URL.value()}/auth/v1"
-    claims = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated", "iss": issuer}
-    token = jwt.encode({**claims, "exp": int(time.time()) + 60}, JWT_SECRET, algorithm="HS256")
-    headers = {"content-type": "application/json", "host": "functions.test", "authorization": f"Bearer {token}"}
-    return {
-        "version": "2.0",
-        "rawPath": "/seo/submit",
-        "rawQueryString": "",
-        "headers": {**headers, **({"idempotency-key": key} if key else {})},
-        "requestContext": {
-            "requestId": "request-1",
-            "http": {"method": "POST", "path": "/seo/submit", "sourceIp": "192.0.2.1", "protocol": "HTTP/1.1"},
-        },
-        "body": json.dumps(fields),
-        "isBase64Encoded": False,
-    }
 
 
 @pytest.fixture
