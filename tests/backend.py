@@ -46,7 +46,7 @@ def api_event(user_id: UUID, path: str, fields: dict[str, Any], key: str | None)
     """A POST as an API Gateway HTTP API event (payload format 2.0) of a signed-in user."""
     issuer = f"{settings.SUPABASE_URL.value()}/auth/v1"
     claims = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated", "iss": issuer}
-    token = jwt.encode({**claims, "exp": int(time.time()) + 60}, JWT_SECRET, algorithm="HS256")
+    token = jwt.encode({**claims, "exp": int(time.time()) + 3600}, JWT_SECRET, algorithm="HS256")
     headers = {"content-type": "application/json", "host": "functions.test", "authorization": f"Bearer {token}"}
     return {
         "version": "2.0",

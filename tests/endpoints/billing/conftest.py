@@ -150,7 +150,7 @@ class World:
 
         issuer = f"{settings.SUPABASE_URL.value()}/auth/v1"
         claims = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated", "iss": issuer}
-        token = jwt.encode({**claims, "exp": int(time.time()) + 60}, JWT_SECRET, algorithm="HS256")
+        token = jwt.encode({**claims, "exp": int(time.time()) + 3600}, JWT_SECRET, algorithm="HS256")
         answer = handler(request("POST", path, fields, token), None)
         return answer["statusCode"], json.loads(answer["body"])
 
