@@ -2,7 +2,8 @@
 --
 -- public.audit_log holds what people read. Beside it private.audit_link holds, for each entry, its place in a chain and a
 -- hash over the previous link, a pseudonym of the actor and salted digests of the values. Erasing a person replaces the
--- values by a mark and throws the salt away: nothing personal stays, the digests do, and the chain remains whole.
+-- values by a mark and the person's id by the pseudonym, and throws the salt away: nothing personal stays, the digests do,
+-- and the chain remains whole. An entry may look erased only if the chain says that its person was deleted.
 --
 -- One chain would put every writer of the system behind one row lock until its commit. There are several chains instead,
 -- chosen by transaction, and a link is made by a deferred trigger: the lock on the chain's head is taken when the
@@ -61,6 +62,8 @@ create table private.audit_link (
     position bigint not null,
     linked_at timestamptz not null,
     pseudonym uuid,
+    subject uuid,
+    entity uuid,
     salt bytea,
     values_digest bytea not null,
     hash bytea not null,
@@ -68,8 +71,12 @@ create table private.audit_link (
     constraint audit_link_position_positive check (position > 0)
 );
 comment on table private.audit_link is 'Place and hash of each audit entry. The salt goes when its person is erased; the digest it made stays.';
+comment on column private.audit_link.pseudonym is 'Who did it.';
+comment on column private.audit_link.subject is 'Whom the values name, where that is somebody else: an admin grants a role.';
+comment on column private.audit_link.entity is 'Whom entity_id names, where that is a person: hashed in its place.';
 create index audit_link_by_time on private.audit_link (chain, linked_at);
 create index audit_link_by_pseudonym on private.audit_link (pseudonym) where pseudonym is not null;
+create index audit_link_by_subject on private.audit_link (subject) where subject is not null;
 revoke all on table private.audit_link from public, anon, authenticated, service_role;
 
 create table private.audit_archive (
@@ -105,13 +112,35 @@ immutable
 set search_path = ''
 as $$
     select sha256(previous || convert_to(jsonb_build_array(
-        link.chain, link.position, extract(epoch from link.linked_at), link.pseudonym, encode(link.values_digest, 'hex'),
-        entry.id, entry.action, entry.entity_type, entry.entity_id, extract(epoch from entry.created_at)
+        link.chain, link.position, extract(epoch from link.linked_at), link.pseudonym, link.subject, encode(link.values_digest, 'hex'),
+        entry.id, entry.action, entry.entity_type, coalesce(link.entity, entry.entity_id), extract(epoch from entry.created_at)
     )::text, 'UTF8'));
 $$;
 comment on function private.audit_hash(bytea, private.audit_link, public.audit_log) is
-    'Hash of a link over the one before it. It covers the pseudonym and the digest, not the person and the values.';
+    'Hash of a link over the one before it. It covers pseudonyms and the digest, not the persons and the values.';
 revoke execute on function private.audit_hash(bytea, private.audit_link, public.audit_log) from public, anon, authenticated, service_role;
+
+create function private.audit_pseudonym_of(user_id uuid)
+returns uuid
+language plpgsql
+security definer -- no role may read who a pseudonym is
+set search_path = ''
+as $$
+declare
+    v_pseudonym uuid;
+begin
+    select p.pseudonym into v_pseudonym from private.audit_pseudonym as p where p.user_id = audit_pseudonym_of.user_id;
+    if not found then
+        insert into private.audit_pseudonym (user_id)
+        select u.id from public.users as u where u.id = audit_pseudonym_of.user_id
+        on conflict on constraint audit_pseudonym_pkey do nothing;
+        select p.pseudonym into v_pseudonym from private.audit_pseudonym as p where p.user_id = audit_pseudonym_of.user_id;
+    end if;
+    return v_pseudonym;
+end;
+$$;
+comment on function private.audit_pseudonym_of(uuid) is 'The pseudonym of a user in the audit chain, made when it is first needed; null for nobody.';
+revoke execute on function private.audit_pseudonym_of(uuid) from public, anon, authenticated, service_role;
 
 create function private.link_audit_entry()
 returns trigger
@@ -123,6 +152,7 @@ declare
     v_entry public.audit_log;
     v_link private.audit_link;
     v_previous bytea;
+    v_subject text;
 begin
     -- The entry as it is at commit: a user who is deleted in the same transaction is gone by now.
     select * into v_entry from public.audit_log as a where a.id = new.id;
@@ -131,9 +161,13 @@ begin
     end if;
     v_link.audit_id := v_entry.id;
     v_link.chain := pg_current_xact_id()::text::numeric % 16;
-    if v_entry.user_id is not null then
-        insert into private.audit_pseudonym (user_id) values (v_entry.user_id) on conflict (user_id) do nothing;
-        select p.pseudonym into v_link.pseudonym from private.audit_pseudonym as p where p.user_id = v_entry.user_id;
+    v_link.pseudonym := private.audit_pseudonym_of(v_entry.user_id);
+    v_subject := coalesce(v_entry.new_values, v_entry.old_values) ->> 'user_id';
+    if v_subject <> v_entry.user_id::text or (v_subject is not null and v_entry.user_id is null) then
+        v_link.subject := private.audit_pseudonym_of(v_subject::uuid);
+    end if;
+    if v_entry.entity_type in ('users', 'user_setting') then
+        v_link.entity := private.audit_pseudonym_of(v_entry.entity_id);
     end if;
     v_link.salt := uuid_send(gen_random_uuid());
     v_link.values_digest := private.audit_values_digest(v_link.salt, v_entry);
@@ -177,9 +211,9 @@ begin
             return old;
         end if;
     elsif tg_op = 'UPDATE' then
-        if new.user_id is null
-            and (new.id, new.action, new.entity_type, new.entity_id, new.created_at)
-            is not distinct from (old.id, old.action, old.entity_type, old.entity_id, old.created_at)
+        if (new.id, new.action, new.entity_type, new.created_at) is not distinct from (old.id, old.action, old.entity_type, old.created_at)
+            and new.old_values is null and new.new_values = '{"erased": true}' and new.ip_address is null and new.user_agent is null
+            and (new.user_id is null or new.user_id = old.user_id)
         then
             return new;
         end if;
@@ -298,7 +332,7 @@ revoke execute on function private.audit_change() from public, anon, authenticat
 -- sees; and every change of the lookups, prices included, and of the operators' settings.
 create trigger audit after insert or update or delete on public.user_role
 for each row execute function private.audit_change('id', 'user_id');
-create trigger audit after insert or update of email or delete on public.users
+create trigger audit after insert or update of email on public.users -- that a user goes is written by erase_from_audit
 for each row execute function private.audit_change('id', 'id');
 create trigger audit after update of is_profile_public on public.user_setting
 for each row when (new.is_profile_public is distinct from old.is_profile_public)
@@ -338,16 +372,23 @@ set search_path = ''
 as $$
 declare
     v_pseudonym uuid;
+    v_about uuid[];
 begin
     select p.pseudonym into v_pseudonym from private.audit_pseudonym as p where p.user_id = old.id;
-    update private.audit_link as l set salt = null where l.pseudonym = v_pseudonym;
+    -- What the person did, and what others did about the person; the latter stay the others' entries.
+    v_about := array(select l.audit_id from private.audit_link as l where l.subject = v_pseudonym);
+    update private.audit_link as l set salt = null where l.pseudonym = v_pseudonym or l.subject = v_pseudonym;
     update public.audit_log as a
-    set user_id = null, old_values = null, new_values = '{"erased": true}', ip_address = null, user_agent = null
-    where a.user_id = old.id;
+    set
+        user_id = nullif(a.user_id, old.id), entity_id = case when a.entity_id = old.id then v_pseudonym else a.entity_id end,
+        old_values = null, new_values = '{"erased": true}', ip_address = null, user_agent = null
+    where a.user_id = old.id or a.id = any(v_about);
     update private.audit_archive as a
-    set user_id = null, old_values = null, new_values = '{"erased": true}', ip_address = null, user_agent = null
-    where a.user_id = old.id;
-    perform private.write_audit(null, 'users.erased', 'users', v_pseudonym);
+    set
+        user_id = nullif(a.user_id, old.id), entity_id = case when a.entity_id = old.id then v_pseudonym else a.entity_id end,
+        old_values = null, new_values = '{"erased": true}', ip_address = null, user_agent = null
+    where a.user_id = old.id or a.id = any(v_about);
+    perform private.write_audit(null, 'users.delete', 'users', v_pseudonym, null, '{"erased": true}');
     return old;
 end;
 $$;
@@ -386,6 +427,28 @@ end;
 $$;
 comment on function private.archive_audit_log(interval, integer) is 'Moves up to max_rows old entries into the archive; returns how many.';
 revoke execute on function private.archive_audit_log(interval, integer) from public, anon, authenticated, service_role;
+
+create function private.is_erased(link private.audit_link, entry public.audit_log)
+returns boolean
+language plpgsql
+stable
+security definer -- reads the archive, which no role may
+set search_path = ''
+as $$
+begin
+    return entry.old_values is null and entry.new_values = '{"erased": true}' and entry.ip_address is null and entry.user_agent is null
+        and exists (
+            select 1 from public.audit_log as a
+            where a.entity_type = 'users' and a.entity_id in (link.pseudonym, link.subject) and a.action = 'users.delete'
+            union all
+            select 1 from private.audit_archive as a
+            where a.entity_type = 'users' and a.entity_id in (link.pseudonym, link.subject) and a.action = 'users.delete'
+        );
+end;
+$$;
+comment on function private.is_erased(private.audit_link, public.audit_log) is
+    'Whether an entry is erased as it should be: nothing is left of it, and there is an entry of its person''s deletion.';
+revoke execute on function private.is_erased(private.audit_link, public.audit_log) from public, anon, authenticated, service_role;
 
 create function private.verify_audit_log(from_time timestamptz, to_time timestamptz)
 returns jsonb
@@ -436,9 +499,15 @@ begin
                 when v_link.position <> v_expected then 'link missing before this one'
                 when not v_found then 'entry missing'
                 when v_link.hash <> private.audit_hash(v_previous, v_link, v_entry) then 'altered'
+                -- Of whom the pseudonym is nobody's any more, no id may be left either.
+                when v_entry.user_id is distinct from (select p.user_id from private.audit_pseudonym as p where p.pseudonym = v_link.pseudonym)
+                    then 'actor altered'
+                when v_entry.entity_id is distinct from coalesce(
+                    (select p.user_id from private.audit_pseudonym as p where p.pseudonym = v_link.entity), v_link.entity, v_entry.entity_id
+                ) then 'entity altered'
                 when v_link.salt is not null and v_link.values_digest <> private.audit_values_digest(v_link.salt, v_entry)
                     then 'values altered'
-                when v_link.salt is null and v_entry.new_values is distinct from '{"erased": true}'::jsonb then 'values altered'
+                when v_link.salt is null and not private.is_erased(v_link, v_entry) then 'values altered'
             end;
             if v_reason is not null then
                 return jsonb_build_object(
