@@ -357,8 +357,8 @@ declare
     v_run_id uuid;
     v_answer jsonb;
 begin
-    if char_length(start_sync_run.idempotency_key) not between 1 and 200 then
-        raise exception 'An idempotency key has 1 to 200 characters.' using errcode = 'PT422';
+    if char_length(start_sync_run.idempotency_key) not between 1 and 255 then
+        raise exception 'An idempotency key has 1 to 255 characters.' using errcode = 'PT422';
     end if;
     perform 1 from public.subscription as s where s.user_id = start_sync_run.user_id for update;
     select a.* into v_account from public.social_account as a
@@ -371,7 +371,7 @@ begin
         select r.* into v_request from private.sync_request as r
         where r.user_id = start_sync_run.user_id and r.idempotency_key = start_sync_run.idempotency_key;
         if found and v_request.social_account_id <> v_account.id then
-            raise exception 'This idempotency key was used for another account.' using errcode = 'PT409', hint = 'key_reused';
+            raise exception 'This idempotency key was used for another account.' using errcode = 'PT409', hint = 'idempotency_key_reused';
         elsif found then
             return jsonb_build_object('run_id', v_request.run_id, 'created', false);
         end if;

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from mangum import Mangum
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.core import answers, auth
-from functions.core.errors import InvalidRequestError, StreamVibeError
+from functions.core.errors import InvalidRequestError, PayloadTooLargeError, StreamVibeError
 from functions.core.observability import logger
 
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -27,7 +28,9 @@ LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 _ADDED_HEADERS = tuple((name.lower().encode(), value.encode()) for name, value in answers.SECURITY_HEADERS.items())
 # What API Gateway gets as text; everything else is sent to it in base64.
 TEXT_MEDIA_TYPES = ["text/", "application/json", answers.PROBLEM_MEDIA_TYPE]
-IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,200}$"
+IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+# Bodies here are a handful of short fields. Looked at before anything is decoded.
+MAX_BODY_BYTES = 256 * 1024
 
 
 def problem(
@@ -92,7 +95,7 @@ def _innermost_frame(error: BaseException) -> str:
 async def _on_our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StreamVibeError)
     if error.status >= 500:
-        logger.error(error.detail, extra={"code": error.problem_code})
+        logger.error(error.detail, extra={"code": error.problem_code, "sqlstate": getattr(error, "sqlstate", None)})
     answer = problem(
         error.status,
         error.problem_code,
@@ -117,6 +120,8 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # FastAPI's for a body that is no UTF-8, too deep, or otherwise beyond its parser
+        return await _on_our_error(request, InvalidRequestError("The body is not JSON."))
     codes = {404: "not_found", 405: "method_not_allowed"}
     code = codes.get(error.status_code, "invalid_request")
     answer = problem(
@@ -126,9 +131,32 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return answer
 
 
+class _Route(APIRoute):
+    """Asks who is calling before the body is read: what a stranger sent is not worth a word."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if not any(needed.call is _signed_in for needed in self.dependant.dependencies):
+            return handle
+
+        async def handle_signed_in(request: Request) -> Response:
+            request.state.user = auth.bearer(request.headers.get("authorization"))
+            return await handle(request)
+
+        return handle_signed_in
+
+
 def create_app(title: str) -> FastAPI:
     """An app whose errors are problem documents. Interactive docs are served by the local stack, not by functions."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title=title,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        strict_content_type=False,  # its use is against forged requests, which bear no token of ours
+    )
+    app.router.route_class = _Route
     app.add_exception_handler(StreamVibeError, _on_our_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -142,6 +170,8 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
 
     def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
         logger.clear_state()
+        if len(event.get("body") or "") > MAX_BODY_BYTES * (4 / 3 if event.get("isBase64Encoded") else 1):
+            return answers.problem_answer(PayloadTooLargeError(), answers.request_id(event, context))
         _ensure_event_loop()
         return adapter(event, context)
 
@@ -161,8 +191,8 @@ def _ensure_event_loop() -> None:
     _kept.loop = loop
 
 
-async def _signed_in(authorization: Annotated[str | None, Header()] = None) -> auth.User:
-    user = auth.bearer(authorization)
+async def _signed_in(request: Request, authorization: Annotated[str | None, Header()] = None) -> auth.User:
+    user: auth.User = getattr(request.state, "user", None) or auth.bearer(authorization)
     logger.append_keys(user_id=user.id)
     return user
 

@@ -8,6 +8,7 @@ StreamVibeError                  code internal_error, 500
  ├─ UnauthenticatedError         unauthenticated, 401      no token, or one that is not good (any more)
  ├─ ForbiddenError               forbidden, 403            signed in, but may not
  ├─ NotFoundError                not_found, 404            absent, or somebody else's: the answer is the same
+ ├─ MethodNotAllowedError        method_not_allowed, 405  the path has others; `Allow` names them
  ├─ ConflictError                conflict, 409             the state has moved on, or the key was used otherwise
  ├─ GoneError                    gone, 410                 it was there once and can be had no more
  ├─ QuotaExceededError           quota_exceeded, 402       carries the answer of `consume_quota`
@@ -27,6 +28,7 @@ written for the person who reads the answer: it never holds a secret, an upstrea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -100,6 +102,22 @@ class NotFoundError(StreamVibeError):
     title = "There is no such thing here"
 
 
+class MethodNotAllowedError(StreamVibeError):
+    """The path is right, the method is not; `allowed` are those that it has."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "This path has other methods"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__()
+        self.allowed = allowed
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Allow": ", ".join(self.allowed)}
+
+
 class ConflictError(StreamVibeError):
     code = "conflict"
     status = 409
@@ -143,8 +161,14 @@ class ConfigurationError(StreamVibeError):
 
 
 class DatabaseError(StreamVibeError):
+    """`sqlstate` says why, for the log alone."""
+
     code = "database_error"
     title = "The database refused the operation"
+
+    def __init__(self, detail: str = "", *, sqlstate: str = "", **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.sqlstate = sqlstate
 
 
 class DatabaseUnavailableError(DatabaseError):

@@ -31,6 +31,8 @@ _RAISED_BY_US: dict[str, type[StreamVibeError]] = {
 }
 # Serialisation, deadlocks, timeouts, too many connections, shutdowns: the same call may succeed a moment later.
 _RETRYABLE_CLASSES = ("08", "40", "53", "57")
+# Text that Postgres cannot hold (NUL above all), sent as it came from a caller.
+_UNSTORABLE_TEXT = {"22P05", "22021"}
 _RETRYABLE_CODES = {"55P03", "PGRST000", "PGRST001", "PGRST002", "PGRST003"}
 
 
@@ -43,6 +45,8 @@ def from_answer(status: int, body: Any) -> StreamVibeError:
     code = str(fields.get("code") or "")
     if code in _RAISED_BY_US:
         return _RAISED_BY_US[code](str(fields.get("message") or ""), code=_slug(fields.get("hint")))
+    if code in _UNSTORABLE_TEXT:
+        return InvalidRequestError("A text holds characters that cannot be stored.", code="invalid_text")
     if code[:2] in _RETRYABLE_CLASSES or code in _RETRYABLE_CODES or status in {502, 503, 504}:
         return DatabaseUnavailableError(sqlstate=code)
     return DatabaseError(sqlstate=code)

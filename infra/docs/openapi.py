@@ -140,7 +140,7 @@ def _compare_with_gateway(paths: dict[str, Any]) -> None:
         (event["httpApi"]["method"].lower(), _shape(event["httpApi"]["path"]))
         for function in service["functions"].values()
         for event in function.get("events", [])
-        if "httpApi" in event
+        if "httpApi" in event and event["httpApi"] != "*"  # the answer to what is no route
     }
     described = {(method, _shape(path)) for path, operations in paths.items() for method in operations}
     if routed != described:

@@ -45,7 +45,8 @@ def test_lambda_s_client_runs_it(name: str, stack: Stack) -> None:
         for source in block["events"]:
             ((kind, value),) = source.items()
             if kind == "httpApi":
-                outcome = function.invoke(http_event(value["method"], value["path"]))
+                by_default = http_event("GET", "/nowhere") | {"routeKey": "$default"}
+                outcome = function.invoke(by_default if value == "*" else http_event(value["method"], value["path"]))
                 assert outcome.kind == "response", outcome
                 assert outcome.body["statusCode"] < 500, outcome
                 headers = {key.lower(): text for key, text in outcome.body["headers"].items()}

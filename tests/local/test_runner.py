@@ -165,19 +165,21 @@ class TestHttp:
     )
     def test_what_no_route_fits(self, functions: httpx.Client, method: str, path: str) -> None:
         answer = functions.request(method, path)
-        assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+        assert (answer.status_code, answer.json()["message"]) == (404, "Not Found")
+        assert (answer.json()["code"], answer.json()["request_id"]) == ("not_found", answer.headers["x-request-id"])
+        assert answer.headers["content-type"] == "application/problem+json"
 
     @pytest.mark.parametrize("path", ["/broken", "/missing", "/slow", "/shaped/unserialisable", "/shaped/huge"])
     def test_a_failing_function_tells_nothing(self, functions: httpx.Client, path: str) -> None:
         answer = functions.get(path)
-        assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
+        assert (answer.status_code, answer.json()["message"]) == (500, "Internal Server Error")
 
     def test_the_gateway_waits_no_longer_than_its_own_limit(
         self, functions: httpx.Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(gateway, "INTEGRATION_TIMEOUT_SECONDS", 0.1)
         answer = functions.get("/slow")
-        assert (answer.status_code, answer.json()) == (503, {"message": "Service Unavailable"})
+        assert (answer.status_code, answer.json()["message"]) == (503, "Service Unavailable")
 
     def test_results(self, functions: httpx.Client) -> None:
         assert functions.get("/shaped/bare").json() == {"any": "json"}

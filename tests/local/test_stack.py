@@ -114,7 +114,7 @@ class TestMakeUp:
             headers = {"apikey": values["SUPABASE_PUBLISHABLE_KEY"]}
             assert httpx.get(f"{values['SUPABASE_URL']}/rest/v1/subscription_tier", headers=headers).status_code == 200
             assert httpx.get(f"{values['SUPABASE_JWKS_URL']}").json()["keys"]
-            assert httpx.get(f"{values['FUNCTIONS_URL']}/nowhere").json() == {"message": "Not Found"}
+            assert httpx.get(f"{values['FUNCTIONS_URL']}/nowhere").json()["code"] == "not_found"
             assert "StreamVibe" in httpx.get(values["APP_URL"]).text
             with psycopg.connect(values["DATABASE_URL"]) as connection:
                 row = connection.execute("select current_user, rolsuper from pg_roles where rolname = current_user")

@@ -2,6 +2,9 @@
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 
+What the gateway refuses by itself is `{"message"}` on AWS. Here it is also a problem document with the request's id, so
+that every answer at FUNCTIONS_URL reads alike.
+
 `/_local/*` is not of AWS; tests and the demo use it:
 
     POST /_local/invoke/{function}       body: an event (default: the scheduled one)  -> the handler's result
@@ -21,6 +24,7 @@ from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
+from functions.core import answers
 from infra.local.runner.events import HttpRequest, http_event, schedule_event
 from infra.local.runner.invoke import FunctionError, Invoker, OutOfTimeError
 from infra.local.runner.queues import Queues
@@ -46,9 +50,12 @@ class Answer:
     body: bytes
 
     @classmethod
-    def message(cls, status: int, text: str) -> "Answer":
+    def refusal(cls, status: int, text: str, request_id: str) -> "Answer":
         """An answer of the gateway itself."""
-        return cls(status, (("content-type", "application/json"),), json.dumps({"message": text}).encode())
+        code = re.sub(r"[^a-z]+", "_", text.lower())
+        document = answers.problem(status, code, text, text, request_id=request_id, extra={"message": text})
+        headers = (("content-type", answers.PROBLEM_MEDIA_TYPE), ("x-request-id", request_id))
+        return cls(status, headers, document.encode())
 
     @classmethod
     def json(cls, status: int, value: Any, *headers: tuple[str, str]) -> "Answer":
@@ -84,24 +91,26 @@ class HttpApi:
             return Answer(200, PAGE_HEADERS, page().encode())
         if request.path.startswith("/_local/"):
             return await asyncio.to_thread(self._local, request)
-        if sum(len(name) + len(value) for name, value in request.headers) > HEADERS_LIMIT_BYTES:
-            return Answer.message(431, "Request Header Fields Too Large")
-        if len(request.body) > REQUEST_LIMIT_BYTES:
-            return Answer.message(413, "Request Entity Too Large")
         origin = request.header("origin")
         if self.service.cors and origin and request.method == "OPTIONS":
             return Answer(204, _cors_headers(self.service.cors, origin, preflight=True), b"")
-        matched = self._match(request)
-        if matched is None:
-            answer = Answer.message(404, "Not Found")
-        else:
-            function, route, parameters = matched
-            answer = await self._invoke(function, http_event(request, route.key, parameters))
+        answer = await self._routed(request)
         headers = [*answer.headers, ("apigw-requestid", request.request_id)]
         if self.service.cors and origin:
             headers = [pair for pair in headers if not pair[0].startswith("access-control-")]
             headers.extend(_cors_headers(self.service.cors, origin, preflight=False))
         return Answer(answer.status, tuple(headers), answer.body)
+
+    async def _routed(self, request: HttpRequest) -> Answer:
+        if sum(len(name) + len(value) for name, value in request.headers) > HEADERS_LIMIT_BYTES:
+            return Answer.refusal(431, "Request Header Fields Too Large", request.request_id)
+        if len(request.body) > REQUEST_LIMIT_BYTES:
+            return Answer.refusal(413, "Request Entity Too Large", request.request_id)
+        matched = self._match(request)
+        if matched is None:
+            return Answer.refusal(404, "Not Found", request.request_id)
+        function, route, parameters = matched
+        return await self._invoke(function, http_event(request, route.key, parameters))
 
     def _match(self, request: HttpRequest) -> tuple[Function, HttpRoute, dict[str, str]] | None:
         for route, function in self.routes:
@@ -113,17 +122,19 @@ class HttpApi:
         return None
 
     async def _invoke(self, function: Function, event: dict[str, Any]) -> Answer:
+        identity = event["requestContext"]["requestId"]
         if len(json.dumps(event)) > LAMBDA_PAYLOAD_LIMIT_BYTES:
-            return Answer.message(413, "Request Too Long")
+            return Answer.refusal(413, "Request Too Long", identity)
         limit = min(function.timeout_seconds, INTEGRATION_TIMEOUT_SECONDS)
         try:
             result = await asyncio.wait_for(asyncio.wrap_future(self.invoker.start(function, event)), limit)
             return read_result(result)
         except TimeoutError:
             is_gateways = function.timeout_seconds >= INTEGRATION_TIMEOUT_SECONDS
-            return Answer.message(503, "Service Unavailable") if is_gateways else Answer.message(500, _FAULT)
+            status, text = (503, "Service Unavailable") if is_gateways else (500, _FAULT)
+            return Answer.refusal(status, text, identity)
         except (FunctionError, AttributeError, TypeError, ValueError):
-            return Answer.message(500, _FAULT)
+            return Answer.refusal(500, _FAULT, identity)
 
     def _local(self, request: HttpRequest) -> Answer:
         match [part for part in request.path.split("/") if part], request.method:
@@ -140,7 +151,7 @@ class HttpApi:
                 return Answer.json(200, self.queues.depths())
             case ["_local", "queues", name, "drain"], "POST" if self.queues and name in self.queues.sources:
                 return Answer.json(200, self.queues.drain(name, self.invoker).__dict__)
-        return Answer.message(404, "Not Found")
+        return Answer.refusal(404, "Not Found", request.request_id)
 
 
 _FAULT = "Internal Server Error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from functions.core.app import IdempotencyKey, create_app, lambda_handler
-from functions.core.errors import QuotaExceededError, RateLimitedError, StreamVibeError
+from functions.core.app import MAX_BODY_BYTES, IdempotencyKey, SignedIn, create_app, lambda_handler
+from functions.core.errors import DatabaseError, QuotaExceededError, RateLimitedError, StreamVibeError
 from functions.core.observability import logger
 
 SECRET = "sk_live_do_not_show"
@@ -26,6 +27,16 @@ app = create_app("test")
 @app.post("/orders")
 async def create_order(order: Order, idempotency_key: IdempotencyKey = None) -> dict[str, Any]:
     return {"amount": order.amount, "key": idempotency_key}
+
+
+@app.post("/mine")
+async def create_mine(user: SignedIn, order: Order) -> dict[str, Any]:
+    return {"user": user.id, "amount": order.amount}
+
+
+@app.get("/database")
+async def database() -> None:
+    raise DatabaseError(sqlstate="23505")
 
 
 @app.get("/crash")
@@ -51,7 +62,9 @@ async def misleading() -> None:
 handle = lambda_handler(app)
 
 
-def call(method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+def call(
+    method: str, path: str, body: str | bytes | None = None, **headers: str
+) -> tuple[int, dict[str, Any], dict[str, str]]:
     event = {
         "version": "2.0",
         "routeKey": "$default",
@@ -64,12 +77,13 @@ def call(method: str, path: str, body: str | None = None, **headers: str) -> tup
             "domainName": "api.example",
             "stage": "$default",
         },
-        "body": body,
-        "isBase64Encoded": False,
+        "body": base64.b64encode(body).decode() if isinstance(body, bytes) else body,
+        "isBase64Encoded": isinstance(body, bytes),
     }
     answer = handle(event, None)
     assert answer["isBase64Encoded"] is False
-    return answer["statusCode"], json.loads(answer["body"]), answer["headers"]
+    sent = {name.lower(): value for name, value in answer["headers"].items()}
+    return answer["statusCode"], json.loads(answer["body"]), sent
 
 
 def test_a_good_answer_carries_request_id_and_security_headers() -> None:
@@ -87,9 +101,14 @@ def test_a_good_answer_carries_request_id_and_security_headers() -> None:
         ("POST", "/orders", None, 422, "invalid_request"),
         ("POST", "/orders", '{"amount": "' + SECRET + '"}', 422, "invalid_request"),
         ("POST", "/orders", "[]", 422, "invalid_request"),
+        pytest.param("POST", "/orders", "[" * 100_000, 422, "invalid_request", id="deep"),
+        pytest.param("POST", "/orders", f'{{"amount": {"9" * 5_000}}}', 422, "invalid_request", id="long number"),
+        pytest.param("POST", "/orders", f'{{"note": "{"x" * MAX_BODY_BYTES}"}}', 413, "payload_too_large", id="long"),
+        ("POST", "/mine", "{", 401, "unauthenticated"),
         ("GET", "/nowhere", None, 404, "not_found"),
         ("DELETE", "/orders", None, 405, "method_not_allowed"),
         ("GET", "/crash", None, 500, "internal_error"),
+        ("GET", "/database", None, 500, "database_error"),
         ("GET", "/quota", None, 402, "quota_exceeded"),
         ("GET", "/slow-down", None, 429, "rate_limited"),
     ],
@@ -103,6 +122,16 @@ def test_errors_are_problem_documents(method: str, path: str, body: str | None, 
     assert document["title"]
     assert document["detail"]
     assert SECRET not in json.dumps(document)
+    assert "sqlstate" not in document
+
+
+def test_a_body_that_is_no_utf8_is_not_valid() -> None:
+    status, document, _ = call("POST", "/orders", b'{"amount": "\xff"}')
+    assert (status, document["code"]) == (422, "invalid_request")
+
+
+def test_a_body_without_a_content_type_is_read_as_json() -> None:
+    assert call("POST", "/orders", '{"amount": 3}', **{"content-type": ""})[:2] == (200, {"amount": 3, "key": None})
 
 
 def test_extra_members_are_carried_but_replace_nothing() -> None:
@@ -114,7 +143,7 @@ def test_retry_after_is_a_header() -> None:
     assert call("GET", "/slow-down")[2]["retry-after"] == "7"
 
 
-@pytest.mark.parametrize("key", ["", "with space", "x" * 201, "tab\t"])
+@pytest.mark.parametrize("key", ["", "with space", "x" * 256, "tab\t"])
 def test_a_malformed_idempotency_key_is_refused(key: str) -> None:
     status, document, _ = call("POST", "/orders", '{"amount": 1}', **{"idempotency-key": key})
     assert (status, document["code"]) == (422, "invalid_request")

@@ -23,6 +23,8 @@ LEAK = 'duplicate key value violates unique constraint "users_email_key"'
         (404, "PT404", NotFoundError),
         (409, "PT409", ConflictError),
         (422, "PT422", InvalidRequestError),
+        (400, "22P05", InvalidRequestError),
+        (400, "22021", InvalidRequestError),
         (409, "23505", DatabaseError),
         (403, "42501", DatabaseError),
         (500, "40001", DatabaseUnavailableError),
