@@ -35,8 +35,9 @@ up: $(INSTALLED) ## run the local stack until Ctrl-C (PORT_BASE=n moves its port
 test: $(INSTALLED) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
-soak: $(INSTALLED) ## run the long profiles of the property, fuzz, race and kill tests
+soak: $(INSTALLED) ## run the long profiles of the property, fuzz, race and kill tests; e2e through serverless-offline
 	@STREAMVIBE_PROFILE=soak $(BIN)/python -m pytest --timeout 3600 $(TESTS)
+	@$(if $(TESTS),,STREAMVIBE_FUNCTIONS=serverless-offline $(BIN)/python -m pytest --timeout 3600 tests/e2e)
 
 check: $(INSTALLED) ## ruff, mypy --strict, import rules, SQL lint
 	@$(BIN)/ruff check .
@@ -68,9 +69,7 @@ deploy: $(INSTALLED) $(OSLS) ## build and deploy the functions (STAGE=dev; setti
 	@node $(OSLS) deploy --stage $(STAGE) $(if $(REGION),--region $(REGION))
 
 deploy-db: ## apply sql/ to the hosted database named by DATABASE_URL, with the official CLI
-	@test -n "$${DATABASE_URL:-}" || { echo "DATABASE_URL is missing: the session pooler's connection string from the project's Connect page."; exit 1; }
-	@command -v npx >/dev/null || { echo "make deploy-db needs Node 20.19 or newer with npm (https://nodejs.org)."; exit 1; }
-	@npx --yes supabase@3.1.0 db push --workdir infra --db-url "$$DATABASE_URL"
+	@$(PYTHON) -m infra.push
 
 preflight: $(INSTALLED) ## check a deployment's surroundings and say what to mend (reads the environment)
 	@$(BIN)/python -m infra.preflight

@@ -9,10 +9,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from infra.local import leash
+from infra.local import environment, leash
+from infra.local.hosted import VARIABLES, HostedProject
+from infra.local.ports import free_port
 from infra.local.postgres import EmbeddedServer, Generation
 from infra.local.postgres.binaries import SYSTEM_15
 from infra.local.stack import Stack
+from tests import serverless_offline
 from tests.databases import Database, DatabaseFactory
 
 REPOSITORY = Path(__file__).parents[1]
@@ -39,6 +42,10 @@ def pytest_report_header() -> list[str]:
     lines = [f"database tests run on: {', '.join(database_servers())} (STREAMVIBE_TEST_SERVERS chooses others)"]
     if not (SYSTEM_15 / "postgres").exists():
         lines.append(f"PostgreSQL 15 is not installed ({SYSTEM_15}): nothing runs on it")
+    project = HostedProject.from_environment()
+    given = project.url if project else f"the local stack ({', '.join(VARIABLES)} name another one)"
+    gateway = "serverless-offline" if serverless_offline.is_chosen() else "our runner (or STREAMVIBE_FUNCTIONS)"
+    lines.append(f"tests of the whole run on {given}; the functions are called by {gateway}")
     return lines
 
 
@@ -112,8 +119,21 @@ def new_database(databases: DatabaseFactory) -> Iterator[Callable[[], Database]]
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The whole local stack on free ports; schedules are fired by hand (`/_local/invoke/...`)."""
-    with Stack.temporary() as running:
+    """The whole local stack on free ports; schedules are fired by hand (`/_local/invoke/...`).
+
+    With SUPABASE_URL, both keys and DATABASE_URL given, that Supabase takes the place of the stack's own; with
+    STREAMVIBE_FUNCTIONS=serverless-offline, that gateway calls the functions.
+    """
+    project = HostedProject.from_environment()
+    if not serverless_offline.is_chosen():
+        with Stack.temporary(project=project) as running:
+            yield running
+        return
+    port = free_port()
+    with (
+        Stack.temporary(project=project, functions_url=environment.url(port)) as running,
+        serverless_offline.serving(running, port),
+    ):
         yield running
 
 

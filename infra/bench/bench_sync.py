@@ -202,7 +202,7 @@ def _machine() -> Ratio:
         fetched = _fetch_all(client, upstream, tokens)
         connection.execute("update public.social_account set next_sync_at = now() where true")
         began = time.perf_counter()
-        client.post(stack.env["FUNCTIONS_URL"] + "/_local/invoke/sync_dispatch").raise_for_status()
+        client.post(stack.runner_url + "/_local/invoke/sync_dispatch").raise_for_status()
         while True:
             row = connection.execute(
                 "select count(*) filter (where status = 'succeeded'), sum(items_created) from public.sync_run"

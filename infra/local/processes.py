@@ -28,6 +28,7 @@ class Child:
     log: Path
     port: int | None = None
     health_path: str = "/"
+    folder: Path = REPOSITORY
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
@@ -42,7 +43,7 @@ class Child:
                 self.process = subprocess.Popen(
                     self.command,
                     env=dict(self.environment),
-                    cwd=REPOSITORY,
+                    cwd=self.folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

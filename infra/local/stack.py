@@ -23,6 +23,7 @@ from infra.local import environment, leash
 from infra.local.app import serving_app
 from infra.local.auth.keys import SigningKey
 from infra.local.environment import Ports, Secrets
+from infra.local.hosted import HostedProject
 from infra.local.postgres import Generation
 from infra.local.postgres.project import ProjectDatabase
 from infra.local.problems import StackError
@@ -36,6 +37,8 @@ VISIBILITY_SECONDS = "15"
 class Stack:
     """One stack. `folder` keeps data, keys and logs; `clock` fires schedules; `database_url` names another server.
 
+    `project` is a Supabase that is there already: only what stands beside it is started then. `functions_url` is where
+    another gateway than ours will serve the functions; ours is at `runner_url` all the same.
     Once it is started: `env` is what the env file says, `database` and `children` are its parts.
     """
 
@@ -44,24 +47,34 @@ class Stack:
     clock: bool = True
     generation: Generation = "current"
     database_url: str | None = None
+    project: HostedProject | None = None
+    functions_url: str | None = None
     remedy: str = "stop it"
     env: dict[str, str] = field(default_factory=dict, init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
-    database: ProjectDatabase = field(init=False)
+    database: ProjectDatabase | HostedProject = field(init=False)
 
     def __post_init__(self) -> None:
         folder, port = self.folder / "postgres", self.ports.postgres
-        self.database = ProjectDatabase(folder, port, self.generation, self.database_url)
+        self.database = self.project or ProjectDatabase(folder, port, self.generation, self.database_url)
 
     @classmethod
     @contextmanager
-    def temporary(cls, *, clock: bool = False, generation: Generation = "current") -> "Iterator[Stack]":
+    def temporary(
+        cls,
+        *,
+        clock: bool = False,
+        generation: Generation = "current",
+        project: HostedProject | None = None,
+        functions_url: str | None = None,
+    ) -> "Iterator[Stack]":
         """A stack on free ports whose folder is removed at the end. Schedules are fired by `/_local/invoke/...`."""
         folder = Path(tempfile.mkdtemp(prefix="streamvibe-stack-"))
         folder.chmod(0o755)  # as root the database server is another account
         leash.shared().hold_folder(folder)
         try:
-            with cls(folder, Ports.free(), clock=clock, generation=generation) as stack:
+            ports = Ports.free()
+            with cls(folder, ports, clock, generation, project=project, functions_url=functions_url) as stack:
                 yield stack
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -108,8 +121,13 @@ class Stack:
 
     @property
     def admin_dsn(self) -> str:
-        """The database as superuser."""
+        """The database as superuser; of a project that was there already, as its owner `postgres`."""
         return self.database.dsn()
+
+    @property
+    def runner_url(self) -> str:
+        """Our runner, whoever serves FUNCTIONS_URL: `/_local/*` is there."""
+        return environment.url(self.ports.functions)
 
     def child(self, name: str) -> Child:
         """A part by name: sqs, upstream, data_api, gateway, functions, worker."""
@@ -122,6 +140,10 @@ class Stack:
         self.signing_key = SigningKey.load(self.folder / "signing_key.json")
         self.secrets = Secrets.load(self.folder / "secrets.json")
         self.env = environment.settings(self.ports, self.secrets, service)
+        if self.project:
+            self.env |= self.project.settings()
+        if self.functions_url:
+            self.env["FUNCTIONS_URL"] = self.functions_url
         # What needs no database starts while the database does.
         early = [
             self._child("sqs", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.ports.aws)],
@@ -170,6 +192,17 @@ class Stack:
 
     def _late_children(self, service: Service, data_api: list[str]) -> list[Child]:
         python = [sys.executable, "-m"]
+        children = [] if self.project else self._supabase(python, data_api)
+        serve = [*python, "infra.local.runner", "serve", "--port", str(self.ports.functions)]
+        children.append(
+            self._child("functions", [*serve, "--clock" if self.clock else "--no-clock"], self.ports.functions)
+        )
+        if any(True for _ in service.queue_sources()):
+            children.append(self._child("worker", [*python, "infra.local.runner", "work"], None))
+        return children
+
+    def _supabase(self, python: list[str], data_api: list[str]) -> list[Child]:
+        """What stands in for a project's own servers."""
         authenticator = self.database.dsn("authenticator")
         gateway = {
             "AUTH_DATABASE_URL": self.database.dsn("supabase_auth_admin"),
@@ -177,8 +210,7 @@ class Stack:
             "DATA_API_URL": environment.url(self.ports.data_api),
             "GATEWAY_PORT": str(self.ports.gateway),
         }
-        serve = [*python, "infra.local.runner", "serve", "--port", str(self.ports.functions)]
-        children = [
+        return [
             self._child(
                 "data_api",
                 data_api,
@@ -186,11 +218,7 @@ class Stack:
                 environment.data_api_settings(self.ports, self.signing_key, authenticator),
             ),
             self._child("gateway", [*python, "infra.local.gateway"], self.ports.gateway, gateway),
-            self._child("functions", [*serve, "--clock" if self.clock else "--no-clock"], self.ports.functions),
         ]
-        if any(True for _ in service.queue_sources()):
-            children.append(self._child("worker", [*python, "infra.local.runner", "work"], None))
-        return children
 
     def _child(self, name: str, command: list[str], port: int | None, settings: dict[str, str] | None = None) -> Child:
         log = self.folder / "logs" / f"{name}.log"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.node import installed
 
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "infra" / "node"
@@ -29,14 +30,7 @@ def service() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def osls() -> Path:
     """The pinned osls, installed once; skips where Node is absent."""
-    if not shutil.which("npm") or not shutil.which("node"):
-        pytest.skip("Node and npm are not installed: serverless.yml is not packaged")
-    lock, installed = NODE / "package-lock.json", NODE / "node_modules" / ".package-lock.json"
-    with (NODE / ".install.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # one of the parallel test processes installs
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            subprocess.run(["npm", "ci", "--loglevel=error"], cwd=NODE, check=True, timeout=170)
-    return NODE / "node_modules" / ".bin" / "osls"
+    return installed(NODE, "serverless.yml is not packaged") / ".bin" / "osls"
 
 
 @pytest.fixture(scope="session")

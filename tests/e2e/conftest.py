@@ -1,8 +1,6 @@
 """End-to-end tests share one stack (see the fixture `stack` in tests/conftest.py) and may drive it with supabase-js."""
 
-import fcntl
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from psycopg.rows import dict_row
 from functions.core import http, queues
 from infra.local.stack import Stack
 from tests.e2e.creators import Creator
+from tests.node import installed
 
 SCRIPTS = Path(__file__).parent / "js"
 SCRIPT_SECONDS = 120
@@ -25,16 +24,7 @@ SCRIPT_SECONDS = 120
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """The locked npm packages, installed once; skips where Node is absent."""
-    if not shutil.which("npm") or not shutil.which("node"):
-        pytest.skip("Node and npm are not installed: nothing drives supabase-js")
-    lock = SCRIPTS / "package-lock.json"
-    installed = SCRIPTS / "node_modules" / ".package-lock.json"
-    with (SCRIPTS / ".install.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # one of the parallel test processes installs
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-            subprocess.run(command, cwd=SCRIPTS, check=True, timeout=SCRIPT_SECONDS)
-    return SCRIPTS / "node_modules"
+    return installed(SCRIPTS, "nothing drives supabase-js")
 
 
 @pytest.fixture(scope="session")

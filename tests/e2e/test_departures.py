@@ -32,7 +32,7 @@ def grants(sim: Sim, platform: str, account: str) -> list[dict[str, Any]]:
 
 
 def maintain(creator: Creator) -> dict[str, Any]:
-    answer = creator.http.post(creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/maintenance")
+    answer = creator.http.post(creator.stack.runner_url + "/_local/invoke/maintenance")
     assert answer.status_code == 200, answer.text
     done: dict[str, Any] = answer.json()
     return done

@@ -11,6 +11,7 @@ import pytest
 
 from infra.docs.openapi import ROOT
 from infra.local.stack import Stack
+from tests import serverless_offline
 
 PATHS = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))["paths"]
 OPERATIONS = [(method.upper(), path) for path, operations in PATHS.items() for method in operations]
@@ -20,6 +21,19 @@ NEED_A_USER = [
     for method, operation in operations.items()
     if "security" in operation
 ]
+OTHER_ORIGINS = (
+    "https://evil.example",
+    "null",
+    "{app}.evil.example",
+    "{app}@evil.example",
+    "https{rest}",
+    "{app}0",
+    "{app}/",
+    "http://localhost",
+    "http://127.0.0.1",
+    "file://",
+    "*",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +45,11 @@ def functions(stack: Stack) -> Iterator[httpx.Client]:
 def filled(path: str) -> str:
     """A path with something in place of each parameter."""
     return path.replace("{platform}", "youtube").replace("{", str(uuid4()) + "-").replace("}", "")
+
+
+def other(stack: Stack, origin: str) -> str:
+    app = stack.env["APP_URL"]
+    return origin.replace("{app}", app).replace("{rest}", app.removeprefix("http"))
 
 
 def preflight(functions: httpx.Client, origin: str) -> httpx.Response:
@@ -50,28 +69,23 @@ def test_the_apps_origin_is_let_in(functions: httpx.Client, stack: Stack) -> Non
     assert functions.get("/health", headers={"Origin": app}).headers["access-control-allow-origin"] == app
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "https://evil.example",
-        "null",
-        "{app}.evil.example",
-        "{app}@evil.example",
-        "https{rest}",
-        "{app}0",
-        "{app}/",
-        "http://localhost",
-        "http://127.0.0.1",
-        "file://",
-        "*",
-    ],
+@pytest.mark.parametrize("origin", OTHER_ORIGINS)
+def test_no_other_origin_may_ask(functions: httpx.Client, stack: Stack, origin: str) -> None:
+    answer = preflight(functions, other(stack, origin))
+    assert "access-control-allow-origin" not in answer.headers
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.skipif(
+    serverless_offline.is_chosen(),
+    reason="serverless-offline compares origins in preflights only; API Gateway in every request",
 )
-def test_no_other_origin_is(functions: httpx.Client, stack: Stack, origin: str) -> None:
-    app = stack.env["APP_URL"]
-    other = origin.replace("{app}", app).replace("{rest}", app.removeprefix("http"))
-    for answer in (preflight(functions, other), functions.get("/health", headers={"Origin": other})):
-        assert "access-control-allow-origin" not in answer.headers
-        assert "access-control-allow-credentials" not in answer.headers
+@pytest.mark.parametrize("origin", OTHER_ORIGINS)
+def test_no_other_origin_may_read(functions: httpx.Client, stack: Stack, origin: str) -> None:
+    answer = functions.get("/health", headers={"Origin": other(stack, origin)})
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+    assert "access-control-allow-credentials" not in answer.headers
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -47,7 +47,7 @@ def tell(db: Rows, creator: Creator, title: str, message: str | None = None) -> 
 
 
 def invoke(stack: Stack, function: str) -> Any:
-    answer = httpx.post(f"{stack.env['FUNCTIONS_URL']}/_local/invoke/{function}", timeout=60)
+    answer = httpx.post(f"{stack.runner_url}/_local/invoke/{function}", timeout=60)
     assert answer.is_success, answer.text
     return answer.json()
 

@@ -27,7 +27,7 @@ def connect(creator: Creator, engine: str, credentials: dict[str, Any]) -> dict[
 
 
 def invoke(stack: Stack, path: str) -> Any:
-    answer = httpx.post(f"{stack.env['FUNCTIONS_URL']}/_local/{path}", timeout=60)
+    answer = httpx.post(f"{stack.runner_url}/_local/{path}", timeout=60)
     assert answer.is_success, answer.text
     return answer.json()
 

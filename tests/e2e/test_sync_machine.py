@@ -207,7 +207,7 @@ def test_a_passing_failure_disconnects_nobody(db: Db, sim: Sim, sign_up: SignUp,
     db("update private.token_state set retry_at = null where connection_id = %s", account["connection_id"])
     db("update sync_run set waiting_until = null where id = %s", run_id)
     db("update private.sync_job set resend_at = now() where run_id = %s", run_id)
-    creator.http.post(creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/sync_dispatch")
+    creator.http.post(creator.stack.runner_url + "/_local/invoke/sync_dispatch")
     assert creator.wait_for_run(run_id)["status"] == "succeeded"
 
 
@@ -379,7 +379,7 @@ def test_tokens_are_renewed_ahead_of_their_end(sign_up: SignUp, db: Db, sim: Sim
     slug = new_account(20, "tiktok")
     connection_id = creator.connect("tiktok", slug)["connection"]["id"]
     db("update platform_connection set token_expires_at = null where id <> %s", connection_id)
-    url = creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/maintenance"
+    url = creator.stack.runner_url + "/_local/invoke/maintenance"
     assert creator.http.post(url).json()["tokens_refreshed"] == 0
     db("update platform_connection set token_expires_at = now() + interval '5 minutes' where id = %s", connection_id)
     assert creator.http.post(url).json()["tokens_refreshed"] == 1
@@ -407,7 +407,7 @@ def test_an_almost_used_up_app_stops_everybody(sign_up: SignUp, db: Db, sim: Sim
     db("delete from private.platform_health where true")
     db("update sync_run set waiting_until = null where id = %s", run_id)
     db("update private.sync_job set resend_at = now() where run_id = %s", run_id)
-    creator.http.post(creator.stack.env["FUNCTIONS_URL"] + "/_local/invoke/sync_dispatch")
+    creator.http.post(creator.stack.runner_url + "/_local/invoke/sync_dispatch")
     assert creator.wait_for_run(run_id)["status"] == "succeeded"
 
 

@@ -55,7 +55,7 @@ def test_every_item_of_every_due_account_once(stack: Stack, db: Db, sim: Sim, si
         connect_directly(db, sim, creator, made["slugs"])
     ids = [creator.id for creator in creators]
     db("update social_account set next_sync_at = now() where user_id = any(%s::uuid[])", ids)
-    creators[0].http.post(stack.env["FUNCTIONS_URL"] + "/_local/invoke/sync_dispatch").raise_for_status()
+    creators[0].http.post(stack.runner_url + "/_local/invoke/sync_dispatch").raise_for_status()
     began = time.monotonic()
     was_killed = False
     while True:

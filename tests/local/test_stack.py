@@ -20,6 +20,7 @@ import pytest
 from infra.local.environment import Ports, port_base, write_env_file
 from infra.local.ports import can_bind
 from infra.local.postgres import EmbeddedServer
+from infra.local.postgres.project import ProjectDatabase
 from infra.local.problems import StackError
 from infra.local.processes import Child
 from infra.local.stack import Stack, data_api_command
@@ -251,10 +252,12 @@ def test_any_part_can_be_killed_and_started_again(stack: Stack, name: str) -> No
 
     use()
     if name == "postgres":
-        assert isinstance(stack.database.server, EmbeddedServer)
-        assert stack.database.server.process is not None
-        stack.database.server.process.kill()
-        stack.database.server.process.wait()
+        assert isinstance(stack.database, ProjectDatabase)
+        server = stack.database.server
+        assert isinstance(server, EmbeddedServer)
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
     else:
         stack.child(name).kill()
     assert len(stack.revive()) == 1
