@@ -348,8 +348,6 @@ as $$
 declare
     v_rank integer;
     v_provider_id uuid;
-    v_preferred_provider_id uuid;
-    v_preferred_model_id uuid;
     v_model public.ai_model;
 begin
     select t.sort_order into v_rank
@@ -382,31 +380,44 @@ begin
             end if;
             return v_model;
         end if;
-    else
-        -- A preference is a wish: where it cannot be had, the default answers.
-        select a.preferred_provider_id, a.preferred_model_id into v_preferred_provider_id, v_preferred_model_id
-        from public.user_ai_setting as a where a.user_id = choose_model.user_id;
-        select p.id into v_provider_id
-        from public.ai_provider as p
-        where p.is_active and p.slug = any(providers) and p.id = v_preferred_provider_id;
-        if not found then
-            v_preferred_model_id := null;
-            select p.id into v_provider_id from public.ai_provider as p where p.slug = 'local' and p.is_active;
-        end if;
     end if;
 
-    select m.* into v_model
-    from public.ai_model as m
-    join public.ai_provider as p on p.id = m.provider_id
-    where m.provider_id = v_provider_id and m.is_active
-        -- The built-in analyser stands in for a server only where there is none.
-        and ('builtin' <> all(m.capabilities) or p.base_url is null)
-        and coalesce((select t.sort_order from public.subscription_tier as t where t.id = m.required_tier_id) <= v_rank, true)
-    order by (m.id = v_preferred_model_id) desc nulls last, 'builtin' = any(m.capabilities) desc, m.sort_order, m.model_name
-    limit 1;
-    -- A provider without a model here: its server is asked for one.
-    v_model.provider_id := v_provider_id;
-    return v_model;
+    -- The provider asked for; or the preferred one, which is a wish: where it cannot be had, the default answers.
+    foreach v_provider_id in array case
+        when choose_model.provider is not null then array[v_provider_id]
+        else array(
+            select p.id from public.ai_provider as p
+            left join public.user_ai_setting as a on a.user_id = choose_model.user_id and a.preferred_provider_id = p.id
+            where p.is_active and p.slug = any(providers) and (a.user_id is not null or p.slug = 'local')
+            order by a.user_id is null
+        )
+    end loop
+        select m.* into v_model
+        from public.ai_model as m
+        join public.ai_provider as p on p.id = m.provider_id
+        left join public.user_ai_setting as a on a.user_id = choose_model.user_id and choose_model.provider is null
+        where m.provider_id = v_provider_id and m.is_active
+            -- The built-in analyser stands in for a server only where there is none.
+            and ('builtin' <> all(m.capabilities) or p.base_url is null)
+            and coalesce((select t.sort_order from public.subscription_tier as t where t.id = m.required_tier_id) <= v_rank, true)
+        order by (m.id = a.preferred_model_id) desc nulls last, 'builtin' = any(m.capabilities) desc, m.sort_order, m.model_name
+        limit 1;
+        -- An own server whose models nobody has entered is asked for one.
+        if found or exists (
+            select 1 from public.ai_provider as p
+            where p.id = v_provider_id and p.slug = 'local' and p.base_url is not null and not exists (
+                select 1 from public.ai_model as m
+                where m.provider_id = p.id and m.is_active and 'builtin' <> all(m.capabilities)
+            )
+        ) then
+            v_model.provider_id := v_provider_id;
+            return v_model;
+        end if;
+    end loop;
+    if exists (select 1 from public.ai_model as m where m.provider_id = v_provider_id and m.is_active) then
+        raise exception 'your plan does not include this AI provider' using errcode = 'PT403', hint = 'plan_required';
+    end if;
+    raise exception 'this AI provider is not set up here' using errcode = 'PT422', hint = 'provider_not_set_up';
 end;
 $$;
 comment on function private.choose_model(uuid, text, text, text[]) is
@@ -504,9 +515,6 @@ begin
     select i.* into v_item from public.content_item as i where i.id = v_run.content_item_id;
     v_model := private.choose_model(v_run.user_id, v_run.request ->> 'provider', v_run.request ->> 'model', start_analysis.providers);
     select p.* into v_provider from public.ai_provider as p where p.id = v_model.provider_id;
-    if not found then
-        raise exception 'no AI provider is switched on' using errcode = 'PT422', hint = 'provider_not_set_up';
-    end if;
     v_quota := private.consume_quota(
         v_run.user_id, 'ai_analysis', 1, 'analysis:' || v_run.id, 'content_item', v_item.id,
         case v_run.origin when 'automatic' then 'automatic analysis' else 'analysis' end

@@ -13,6 +13,7 @@ from typing import Any
 from functions.analyze.text import words
 
 DEFAULT_TONE = "professional"
+MAX_DESCRIPTION_CHARACTERS = 10_000  # no platform takes more than half of it; what comes after is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def read(facts: Mapping[str, Any]) -> Brief:
     return Brief(
         item=Item(
             title=item.get("title") or "",
-            description=item.get("description") or "",
+            description=(item.get("description") or "")[:MAX_DESCRIPTION_CHARACTERS],
             tags=tuple(item.get("tags") or ()),
             hashtags=tuple(item.get("hashtags") or ()),
             category=item.get("category"),

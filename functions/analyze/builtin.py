@@ -26,7 +26,6 @@ MINIMUM_SHARE_OF_SERIES = 0.4
 FEW_SIBLINGS = 3
 
 _SERIES = re.compile(r"\s+(?:[|•·]|[-–—:])\s+|:\s+|\s*[|]\s*")
-_TRAILING_TAGS = re.compile(r"(?:\s*#\w+)+\s*$")
 _REPEATED = re.compile(r"([!?.])\1+")
 _SMALL_WORDS = frozenset("a an and as at but by for from in into of on or the to vs with".split())
 
@@ -142,7 +141,7 @@ def _from_patterns(names: Sequence[str], phrases: Phrases | None, tone: str) -> 
 
 def _tidy(title: str, language: str) -> str:
     """The title as an editor would set it: no shouting, no row of hashtags or exclamation marks, no addresses."""
-    text = _REPEATED.sub(r"\1", _TRAILING_TAGS.sub("", words.strip_references(title)))
+    text = _REPEATED.sub(r"\1", words.without_trailing_hashtags(words.strip_references(title)))
     text = re.sub(r"(?<!\w)#(?=\w)", "", " ".join(text.split())).strip(" -–—|:,")
     letters = [character for character in text if character.isalpha()]
     if len(letters) > 8 and sum(character.isupper() for character in letters) > 0.7 * len(letters):

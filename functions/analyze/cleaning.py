@@ -31,12 +31,14 @@ MAX_DESCRIPTION_CHARACTERS = 20_000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
 _THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)  # some local models print theirs before the answer
 _MARKUP = re.compile(r"<[/!?a-zA-Z][^<>]{0,500}>")
+# What stands before an "@" or a dot is looked at for one character only: a run of letters must not be read again from
+# each of its places.
 _ADDRESS = re.compile(
-    r"[a-z][a-z0-9+.-]{1,20}://|\bwww\d?\.|\bjavascript\s*:|\bdata\s*:\s*\w+/\w+|"  # any scheme
-    r"[\w.+-]+\s?(?:@|\(at\)|\[at\])\s?[\w-]+\s?(?:\.|\(dot\)|\[dot\])\s?\w{2,}|"  # e-mail
-    r"(?:[a-z0-9-]+(?:\.|\s?\[\.\]\s?|\s?\(dot\)\s?|\s?\[dot\]\s?))+"
+    r"[a-z][a-z0-9+.-]{1,20}://|\bwww\d?\.|\bjavascript\s{0,9}:|\bdata\s{0,9}:\s{0,9}\w{1,40}/\w|"  # any scheme
+    r"[\w.+-]\s?(?:@|\(at\)|\[at\])\s?[\w-]{1,64}\s?(?:\.|\(dot\)|\[dot\])\s?\w{2}|"  # e-mail
+    r"[\w-](?:\.|\s?\[\.\]\s?|\s?\(dot\)\s?|\s?\[dot\]\s?)"
     r"(?:com|net|org|info|biz|io|co|tv|gg|ly|be|me|to|ru|cn|uk|de|fr|es|it|nl|eu|us|in|br|jp|shop|store|app|dev|xyz|"
-    r"site|online|top|link|click|live|club|example|test|invalid|onion)\b(?:[/:?#]\S*)?|"
+    r"site|online|top|link|click|live|club|example|test|invalid|onion)\b|"
     r"\b\d{1,3}(?:\.\d{1,3}){3}\b",  # IPv4
     re.IGNORECASE,
 )
@@ -63,7 +65,7 @@ def parse(text: str) -> Answer:
     """The schema's fields from a model's text. Raises UnusableAnswerError."""
     if len(text) > MAX_ANSWER_CHARACTERS:
         _refuse("The answer is too long.")
-    text = _THOUGHTS.sub("", text)
+    text = _THOUGHTS.sub("", text.removeprefix("\ufeff"))
     fenced = _FENCE.match(text)
     try:
         value = json.loads(

@@ -102,7 +102,7 @@ def fit(text: str, maximum: int, size: Callable[[str], int] = _characters) -> st
         low, high = (middle, high) if size(text[:middle]) <= maximum else (low, middle - 1)
     cut = text[:low]
     if low < len(text) and not text[low].isspace():
-        at_word = re.sub(r"\s+\S*$", "", cut)
+        at_word = cut.rstrip() if cut[-1:].isspace() else cut.rsplit(None, 1)[0] if cut.strip() else ""
         cut = at_word if len(at_word) > len(cut) / 2 else cut
     return _without_broken_end(cut)
 

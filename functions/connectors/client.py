@@ -173,10 +173,9 @@ def retry_after_seconds(headers: httpx.Headers) -> float | None:
         seconds = float(text)
     except ValueError:
         try:
-            at = email.utils.parsedate_to_datetime(text)
-        except ValueError:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):  # no date, or one that no calendar has
             return None
-        seconds = at.timestamp() - time.time()
     if math.isnan(seconds):
         return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)

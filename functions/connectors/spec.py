@@ -228,6 +228,9 @@ class Prompt:
     max_output_tokens: int
 
 
+Finish = Literal["complete", "length", "refusal", "blocked", "other"]
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A model's answer. `text` is meant to be JSON and is not trusted to be; tokens are as billed, None if not said.
@@ -237,7 +240,7 @@ class Completion:
     """
 
     text: str
-    finish: Literal["complete", "length", "refusal", "blocked", "other"]
+    finish: Finish
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     model: str | None = None

@@ -16,15 +16,20 @@ from typing import Any, Protocol
 DEFAULT_LANGUAGE = "en"
 MINIMUM_WORDS_TO_DETECT = 4
 
+# Each begins where a run of its characters begins and looks no further than a name may be long, so that a text of one
+# endless word is read once and not again from each of its letters.
 _URL = re.compile(
-    r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|io|co|tv|gg|ly|be|me|shop|store|app|dev)(?:/\S*)?\b", re.I
+    r"(?:https?://|www\.)\S+|"
+    r"(?<![\w-])[\w-]{1,63}\.(?:com|net|org|io|co|tv|gg|ly|be|me|shop|store|app|dev)(?:/\S*)?\b",
+    re.I,
 )
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]+")
 _HANDLE = re.compile(r"(?<!\w)@[\w.]+")
 _TIMESTAMP = re.compile(r"\(?\b\d{1,2}:\d{2}(?::\d{2})?\b\)?")
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 _HASHTAG = re.compile(r"(?<![\w&])#(\w+)")
+_LETTERS = re.compile(r"\w+")
 # Lines that ask for something or list links say nothing about what the item shows.
 _BOILERPLATE = re.compile(
     r"\b(subscribe|follow (me|us)|my (channel|links?|socials)|link in bio|sponsor|affiliate|discount code|use code|"
@@ -133,7 +138,17 @@ def without_links(text: str) -> str:
         else:
             lines.append(line.rstrip())
     kept = "\n".join(lines)
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"(?:\s*#\w+)+\s*$", "", kept)).strip()
+    return re.sub(r"\n{3,}", "\n\n", without_trailing_hashtags(kept)).strip()
+
+
+def without_trailing_hashtags(text: str) -> str:
+    """`text` without the row of hashtags at its end."""
+    while True:
+        text = text.rstrip()
+        before, sign, tag = text.rpartition("#")
+        if not sign or not _LETTERS.fullmatch(tag):
+            return text
+        text = before
 
 
 def content_lines(text: str) -> list[str]:

@@ -5,13 +5,13 @@ That version refuses temperature, top_p and top_k, so none is sent. Its schemas 
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from functions.connectors.ai import failures
 from functions.connectors.ai.address import versioned
 from functions.connectors.ai.parsing import count, dig, objects, text, total
 from functions.connectors.client import Request, Response
-from functions.connectors.spec import AIProviderSpec, Completion, Prompt
+from functions.connectors.spec import AIProviderSpec, Completion, Finish, Prompt
 from functions.core import settings
 from functions.core.errors import UpstreamError
 
@@ -27,7 +27,7 @@ _TYPES = {
     "timeout_error": "provider_unavailable",
     "api_error": "provider_unavailable",
 }
-_FINISHES: Final[dict[str, Literal["complete", "length", "refusal"]]] = {
+_FINISHES: Final[dict[str, Finish]] = {
     "end_turn": "complete",
     "stop_sequence": "complete",
     "max_tokens": "length",
@@ -61,9 +61,7 @@ def read(response: Response) -> Completion:
         text="".join(text(block.get("text")) for block in objects(dig(body, "content")) if block.get("type") == "text"),
         finish=_FINISHES.get(text(dig(body, "stop_reason")), "other"),
         prompt_tokens=total(
-            count(dig(usage, "input_tokens")),
-            count(dig(usage, "cache_creation_input_tokens")),
-            count(dig(usage, "cache_read_input_tokens")),
+            usage, "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", absent=None
         ),
         completion_tokens=count(dig(usage, "output_tokens")),
         model=text(dig(body, "model")) or None,

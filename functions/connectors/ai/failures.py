@@ -14,8 +14,10 @@ provider_malformed        the answer is not what was asked for               502
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
+from functions.connectors.ai.parsing import dig, text
 from functions.connectors.client import Response, plain_word, retry_after_seconds
 from functions.connectors.spec import Completion
 from functions.core.errors import UpstreamError, UpstreamRefusedError, UpstreamUnavailableError
@@ -45,7 +47,18 @@ _BY_STATUS = {
     503: "provider_overloaded",
     529: "provider_overloaded",
 }
+_MILLISECONDS = re.compile(r"[0-9]{1,12}")
 _FINISHES = {"length": "provider_truncated", "refusal": "provider_refused", "blocked": "provider_blocked"}
+# OpenAI's own codes, which those who copy its API copy, too.
+OPENAI_CODES: Final = {
+    "insufficient_quota": "provider_out_of_credit",
+    "billing_hard_limit_reached": "provider_out_of_credit",
+    "rate_limit_exceeded": "provider_rate_limited",
+    "invalid_api_key": "provider_misconfigured",
+    "model_not_found": "provider_misconfigured",
+    "content_filter": "provider_blocked",
+    "content_policy_violation": "provider_blocked",
+}
 
 
 def by_status(status: int) -> str:
@@ -73,7 +86,7 @@ def from_response(
 ) -> UpstreamError:
     """The error for a bad HTTP answer: `code` where the body told more than the status does."""
     milliseconds = response.headers.get("retry-after-ms", "")
-    if retry_after is None and milliseconds.isdigit():
+    if retry_after is None and _MILLISECONDS.fullmatch(milliseconds):
         retry_after = int(milliseconds) / 1000
     return failure(
         code or by_status(response.status),
@@ -89,6 +102,16 @@ def from_finish(completion: Completion, *, service: str) -> UpstreamError | None
     if completion.finish == "complete":
         return None
     return failure(_FINISHES.get(completion.finish, "provider_malformed"), service=service)
+
+
+def from_openai(response: Response) -> UpstreamError | None:
+    """The error of a bad answer in OpenAI's form. 429 means 'slower' or 'no credit'; only the body tells which."""
+    if response.ok:
+        return None
+    error = dig(response.json_object(), "error")
+    words = [text(dig(error, "code")), text(dig(error, "type"))]
+    code = next((OPENAI_CODES[word] for word in words if word in OPENAI_CODES), None)
+    return from_response(response, code=code, word=next(filter(None, words), None))
 
 
 def malformed(response: Response) -> UpstreamError:

@@ -6,17 +6,17 @@ A blocked prompt is a 200 without candidates; a bad key is a 400; there is no Re
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal
+from typing import Final
 
 from functions.connectors.ai import failures
 from functions.connectors.ai.address import versioned
 from functions.connectors.ai.parsing import count, dig, objects, text, total
 from functions.connectors.client import Request, Response
-from functions.connectors.spec import AIProviderSpec, Completion, Prompt
+from functions.connectors.spec import AIProviderSpec, Completion, Finish, Prompt
 from functions.core import settings
 from functions.core.errors import UpstreamError
 
-_FINISHES: Final[dict[str, Literal["complete", "length", "blocked"]]] = {
+_FINISHES: Final[dict[str, Finish]] = {
     "STOP": "complete",
     "MAX_TOKENS": "length",
     **dict.fromkeys(("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"), "blocked"),
@@ -58,6 +58,7 @@ def read(response: Response) -> Completion:
     if not isinstance(body, dict):
         raise failures.malformed(response)
     usage = body.get("usageMetadata")
+    prompt_tokens = count(dig(usage, "promptTokenCount"))
     candidate = dig(body, "candidates", 0)
     is_blocked = candidate is None and dig(body, "promptFeedback", "blockReason") is not None
     if not isinstance(candidate, dict) and not is_blocked:
@@ -66,16 +67,11 @@ def read(response: Response) -> Completion:
     return Completion(
         text="".join(text(part.get("text")) for part in parts if not part.get("thought")),
         finish="blocked" if is_blocked else _FINISHES.get(text(dig(candidate, "finishReason")), "other"),
-        prompt_tokens=count(dig(usage, "promptTokenCount")),
-        completion_tokens=_billed_output(usage),
+        prompt_tokens=prompt_tokens,
+        # Only where anything is counted at all does a count that is left out mean zero.
+        completion_tokens=None if prompt_tokens is None else total(usage, "candidatesTokenCount", "thoughtsTokenCount"),
         model=text(body.get("modelVersion")) or None,
     )
-
-
-def _billed_output(usage: Any) -> int | None:
-    if not isinstance(usage, dict):
-        return None
-    return total(count(usage.get("candidatesTokenCount", 0)), count(usage.get("thoughtsTokenCount", 0)))
 
 
 def check(response: Response) -> UpstreamError | None:

@@ -6,17 +6,16 @@ take `max_tokens`, promise no strict schema, may leave out `usage`, and answer e
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from functions.connectors.ai import failures
 from functions.connectors.ai.address import versioned
 from functions.connectors.ai.parsing import count, dig, objects, text
 from functions.connectors.client import Request, Response
-from functions.connectors.spec import AIProviderSpec, Completion, Prompt
+from functions.connectors.spec import AIProviderSpec, Completion, Finish, Prompt
 from functions.core import settings
-from functions.core.errors import UpstreamError
 
-_FINISHES: Final[dict[str, Literal["complete", "length", "blocked"]]] = {
+_FINISHES: Final[dict[str, Finish]] = {
     "stop": "complete",
     "length": "length",
     "content_filter": "blocked",
@@ -51,8 +50,10 @@ def read(response: Response) -> Completion:
     refused = bool(text(message.get("refusal")))
     # Small servers leave the reason out; the schema's check is what counts then.
     reason = text(dig(body, "choices", 0, "finish_reason")) or "stop"
+    content = message.get("content")
+    parts = [text(part.get("text")) for part in objects(content)]  # some servers answer in parts, as one may ask
     return Completion(
-        text=text(message.get("content")),
+        text=content if isinstance(content, str) else "".join(parts),
         finish="refusal" if refused else _FINISHES.get(reason, "other"),
         prompt_tokens=count(dig(body, "usage", "prompt_tokens")),
         completion_tokens=count(dig(body, "usage", "completion_tokens")),
@@ -72,14 +73,6 @@ def read_models(response: Response) -> tuple[str, ...]:
     return tuple(filter(None, (text(model.get("id")) for model in objects(dig(response.json_object(), "data")))))
 
 
-def check(response: Response) -> UpstreamError | None:
-    """503 means that the model is still being loaded."""
-    if response.ok:
-        return None
-    error = dig(response.json_object(), "error")
-    return failures.from_response(response, word=dig(error, "code") or dig(error, "type"))
-
-
 SPEC = AIProviderSpec(
     slug="local",
     display_name="Local",
@@ -88,7 +81,7 @@ SPEC = AIProviderSpec(
     is_key_required=False,
     build=build,
     read=read,
-    check=check,
+    check=failures.from_openai,  # 503 means that the model is still being loaded
     is_schema_enforced=False,
     list_models=list_models,
     read_models=read_models,

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from functions.connectors.ai import failures
 from functions.connectors.ai.address import versioned
 from functions.connectors.ai.parsing import count, dig, objects, text
 from functions.connectors.client import Request, Response
-from functions.connectors.spec import AIProviderSpec, Completion, Prompt
+from functions.connectors.spec import AIProviderSpec, Completion, Finish, Prompt
 from functions.core import settings
-from functions.core.errors import UpstreamError
 
-_CODES = {
-    "insufficient_quota": "provider_out_of_credit",
-    "billing_hard_limit_reached": "provider_out_of_credit",
-    "rate_limit_exceeded": "provider_rate_limited",
-    "invalid_api_key": "provider_misconfigured",
-    "model_not_found": "provider_misconfigured",
-    "content_filter": "provider_blocked",
-    "content_policy_violation": "provider_blocked",
-}
+_INCOMPLETE: Final[dict[str, Finish]] = {"max_output_tokens": "length", "content_filter": "blocked"}
 
 
 def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
@@ -43,20 +36,22 @@ def build(base_url: str, model: str, prompt: Prompt, key: str) -> Request:
 def read(response: Response) -> Completion:
     """The first output is often a reasoning item, so the message is looked for. Raises UpstreamError."""
     body = response.json()
-    if dig(body, "status") == "failed" or dig(body, "error") is not None:
+    status = dig(body, "status")
+    if status == "failed" or dig(body, "error") is not None:
         word = dig(body, "error", "code")
-        raise failures.failure(
-            _CODES.get(text(word), "provider_unavailable"), service=response.service, status=response.status, word=word
-        )
+        code = failures.OPENAI_CODES.get(text(word), "provider_unavailable")
+        raise failures.failure(code, service=response.service, status=response.status, word=word)
     messages = [item for item in objects(dig(body, "output")) if item.get("type") == "message"]
     parts = [part for message in messages for part in objects(message.get("content"))]
     answer = "".join(text(part.get("text")) for part in parts if part.get("type") == "output_text")
     reason = dig(body, "incomplete_details", "reason")
-    finish = Completion(answer, "complete").finish
+    finish: Finish = "complete"
     if any(part.get("type") == "refusal" for part in parts):
         finish = "refusal"
-    elif dig(body, "status") == "incomplete":
-        finish = {"max_output_tokens": "length", "content_filter": "blocked"}.get(text(reason), "other")  # type: ignore[assignment]
+    elif status == "incomplete":
+        finish = _INCOMPLETE.get(text(reason), "other")
+    elif status not in (None, "completed"):
+        finish = "other"  # cancelled, or not done yet
     elif not messages:
         raise failures.malformed(response)
     return Completion(
@@ -68,16 +63,6 @@ def read(response: Response) -> Completion:
     )
 
 
-def check(response: Response) -> UpstreamError | None:
-    """429 means 'slower' or 'no credit'; only the body tells which."""
-    if response.ok:
-        return None
-    error = dig(response.json_object(), "error")
-    words = [text(dig(error, "code")), text(dig(error, "type"))]
-    code = next((_CODES[word] for word in words if word in _CODES), None)
-    return failures.from_response(response, code=code, word=next(filter(None, words), None))
-
-
 SPEC = AIProviderSpec(
     slug="openai",
     display_name="OpenAI",
@@ -86,5 +71,5 @@ SPEC = AIProviderSpec(
     is_key_required=True,
     build=build,
     read=read,
-    check=check,
+    check=failures.from_openai,
 )

@@ -36,6 +36,14 @@ def count(value: Any) -> int | None:
     return value if 0 <= value <= MAX_TOKENS_BELIEVED else None
 
 
-def total(*values: int | None) -> int | None:
-    """The sum of what is known; None if the first, which all others add to, is not."""
-    return None if values[0] is None else sum(value or 0 for value in values)
+def total(usage: Any, *names: str, absent: int | None = 0) -> int | None:
+    """The sum of `usage`'s counts of these names; those after the first may be absent, the first is `absent` then.
+
+    None if any of them is there and is no count: a sum of a part would be a guess.
+    """
+    if not isinstance(usage, dict):
+        return None
+    counts = [count(usage[name]) if usage.get(name) is not None else 0 for name in names]
+    if usage.get(names[0]) is None:
+        counts[0] = absent
+    return None if None in counts else sum(value or 0 for value in counts)

@@ -250,6 +250,38 @@ def test_preferences_are_followed_as_the_plan_allows(studio: Studio) -> None:
     assert "claude-opus-5" in str(studio.requests("anthropic")[-1]["body"])
 
 
+def test_a_provider_whose_every_model_is_beyond_the_plan_is_refused_or_passed_over(studio: Studio) -> None:
+    creator = studio.creator()
+    item = studio.item(creator)
+    of_openai = "where provider_id = (select id from ai_provider where slug = 'openai')"
+    studio.execute(
+        f"update ai_model set required_tier_id = (select id from subscription_tier where slug = 'premium') {of_openai}"
+    )
+    try:
+        status, problem = studio.analyse(creator, item, provider="openai")
+        assert (status, problem["code"]) == (403, "plan_required")
+        assert studio.used(creator) == 0
+        prefer(studio, creator, "openai")
+        status, row = studio.analyse(creator, item)
+        assert (status, provider_of(studio, row)) == (201, "local")
+        studio.subscribe(creator, "premium")
+        assert studio.analyse(creator, item, provider="openai")[0] == 201
+    finally:
+        studio.execute(f"update ai_model set required_tier_id = null {of_openai}")
+
+
+def test_a_provider_without_models_is_not_set_up(studio: Studio) -> None:
+    creator = studio.creator()
+    of_google = "where provider_id = (select id from ai_provider where slug = 'google')"
+    studio.execute(f"update ai_model set is_active = false {of_google}")
+    try:
+        status, problem = studio.analyse(creator, studio.item(creator), provider="google")
+        assert (status, problem["code"]) == (422, "provider_not_set_up")
+        assert studio.used(creator) == 0
+    finally:
+        studio.execute(f"update ai_model set is_active = true {of_google}")
+
+
 def test_derived_scores_can_be_switched_off(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     from functions.database import analysis
 

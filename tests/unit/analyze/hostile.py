@@ -70,6 +70,7 @@ TAMED: dict[str, str] = {
     "extra keys": answer(user_id="someone", is_applied=True, total_cost_cents=0, version=99, id="x"),
     "prototype keys": answer(__proto__={"admin": True}, constructor="x"),
     "thoughts first": f"<think>{{}} What would sell? https://evil.example</think>\n{answer()}",
+    "byte order mark": "\ufeff" + answer(),
     "fenced": f"```json\n{answer()}\n```",
     "markup": answer(suggested_titles=["<b>Sourdough</b> <img src=x onerror=alert(1)> Bread"]),
     "escaped markup": answer(suggested_titles=["&lt;script&gt;alert(1)&lt;/script&gt; Sourdough Bread"]),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.analyze import cleaning, limits, prompt
-from functions.analyze.brief import Brief, Item, Trend
+from functions.analyze import builtin, cleaning, limits, prompt
+from functions.analyze.brief import Brief, Item, Trend, read
 from functions.analyze.schema import Answer, json_schema
 from tests.unit.analyze.hostile import GOOD, REJECTED, TAMED, answer
 
@@ -104,6 +104,44 @@ def test_numbers_of_the_item_itself_are_no_leak() -> None:
     rules = cleaning.Filter(brief, "", ())
     assert rules.allows("Pi is 3.14159 26535 89793")
     assert not rules.allows("Call 555 0100 4711 now")
+
+
+ENDLESS = {
+    "letters": "a" * 30_000,
+    "labels": "a." * 15_000,
+    "dashes": "a-" * 15_000,
+    "dots": "." * 30_000,
+    "spaces": "a" + " " * 30_000 + "a",
+    "signs": "a@" * 15_000,
+    "numbers": "1 " * 15_000,
+    "tags": "#a" * 10_000 + "!",
+    "marks": "www" * 10_000,
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_no_text_takes_for_ever(name: str) -> None:
+    """With a pattern that begins again at each letter, one of these takes minutes."""
+    text = ENDLESS[name]
+    for field, value in {"suggested_titles": ["Bread", text], "suggested_description": text}.items():
+        assert_within_limits(cleaned(answer(**{field: value})))
+    facts = {"item": {"title": text[:2000], "description": text, "platform": "youtube", "content_type": "short_video"}}
+    assert_within_limits(builtin.answer(read(facts)))
+
+
+def test_addresses_in_every_spelling_are_seen() -> None:
+    for text in (
+        "see evil.com",
+        "a evil.com/x?y",
+        "evil [.] com",
+        "evil (dot) io",
+        "me at a.b+c@d.example",
+        "x(at)y(dot)zz",
+    ):
+        assert not RULES.allows(text), text
+    assert not RULES.allows("bei m\u00fc.de und \u4f8b\u3048.com")
+    for text in ("Version 2.0 of it", "Mr. Smith bakes", "a.m. and p.m.", "3.5 stars", "Dr.Pepper"):
+        assert RULES.allows(text), text
 
 
 def test_the_rules_can_refuse(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -22,7 +23,7 @@ TEXT = '{"a": 1}'
 
 def answer(body: Any, status: int = 200, **headers: str) -> Response:
     text = body if isinstance(body, str) else json.dumps(body)
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    names = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
     return Response("The provider", status, httpx.Headers(names), text.encode())
 
 
@@ -141,6 +142,8 @@ REFUSAL = {"type": "refusal", "refusal": "No."}
             "blocked",
         ),
         ("openai", openai([TEXT_PART], status="incomplete", incomplete_details=None), "other"),
+        ("openai", openai([TEXT_PART], status="cancelled"), "other"),
+        ("openai", openai([TEXT_PART], status="in_progress"), "other"),
         ("anthropic", anthropic("end_turn"), "complete"),
         ("anthropic", anthropic("max_tokens"), "length"),
         ("anthropic", anthropic("model_context_window_exceeded"), "length"),
@@ -157,6 +160,7 @@ REFUSAL = {"type": "refusal", "refusal": "No."}
         ("local", chat("content_filter"), "blocked"),
         ("local", chat("stop", refusal="No."), "refusal"),
         ("local", chat("tool_calls"), "other"),
+        ("local", chat("stop", content=[{"type": "text", "text": TEXT}, 7]), "complete"),
     ],
 )
 def test_answers_are_read_with_their_own_numbers(provider: str, body: dict[str, Any], finish: str) -> None:
@@ -181,11 +185,23 @@ def test_a_blocked_prompt_has_no_candidates() -> None:
         ("local", {**chat("stop"), "usage": None}),
         ("local", {**chat("stop"), "usage": {"prompt_tokens": "11", "completion_tokens": -7}}),
         ("openai", openai([TEXT_PART], usage={"input_tokens": True, "output_tokens": 1e9})),
+        ("google", gemini("STOP", usageMetadata={})),
+        ("google", gemini("STOP", usageMetadata={"promptTokenCount": "11", "candidatesTokenCount": 7})),
     ],
 )
 def test_what_a_provider_does_not_say_is_unknown_not_zero(provider: str, body: dict[str, Any]) -> None:
     completion = registry.ai_provider(provider).read(answer(body))
     assert (completion.prompt_tokens, completion.completion_tokens) == (None, None)
+
+
+def test_a_part_of_a_sum_is_no_sum() -> None:
+    usage = {"input_tokens": 5, "cache_read_input_tokens": "many", "cache_creation_input_tokens": None}
+    completion = registry.ai_provider("anthropic").read(answer(anthropic("end_turn", usage=usage)))
+    assert completion.prompt_tokens is None
+    usage = {"input_tokens": 5, "cache_read_input_tokens": None}
+    assert registry.ai_provider("anthropic").read(answer(anthropic("end_turn", usage=usage))).prompt_tokens == 5
+    counts = {"promptTokenCount": 11, "candidatesTokenCount": 4, "thoughtsTokenCount": "some"}
+    assert registry.ai_provider("google").read(answer(gemini("STOP", usageMetadata=counts))).completion_tokens is None
 
 
 STRANGE: list[Any] = [None, [], '"text"', 7, {}, {"output": 5}, {"choices": []}, {"content": {}}, {"candidates": [7]}]
@@ -197,6 +213,45 @@ def test_other_shapes_are_malformed(provider: str, body: Any) -> None:
     with pytest.raises(UpstreamError) as raised:
         registry.ai_provider(provider).read(answer(body))
     assert raised.value.problem_code == "provider_malformed"
+
+
+VALUES: list[Any] = [None, -1, True, "", "²", "\ud800", [], {}, [None], [{}], float("nan"), 1e999, 10**400, "x" * 1000]
+
+
+def mutants(value: Any) -> Iterator[Any]:
+    """`value` with each of its parts left out or replaced by something else."""
+    yield from VALUES
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield {other: kept for other, kept in value.items() if other != name}
+            yield from ({**value, name: mutant} for mutant in mutants(part))
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from ([*value[:place], mutant, *value[place + 1 :]] for mutant in mutants(part))
+
+
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("openai", openai([TEXT_PART, REFUSAL])),
+        ("openai", openai([], status="failed", error={"code": "server_error", "message": "..."})),
+        ("anthropic", anthropic("end_turn")),
+        ("google", gemini("STOP", promptFeedback={"blockReason": "SAFETY"})),
+        ("local", chat("stop", refusal="No.")),
+    ],
+)
+def test_whatever_an_answer_holds_it_is_read_or_refused(provider: str, body: dict[str, Any]) -> None:
+    spec = registry.ai_provider(provider)
+    for mutant in mutants(body):
+        text = json.dumps(mutant)
+        assert spec.check(answer(text, 500)) is not None
+        try:
+            completion = spec.read(answer(text))
+        except UpstreamError:
+            continue
+        assert isinstance(completion.text, str)
+        for tokens in (completion.prompt_tokens, completion.completion_tokens):
+            assert tokens is None or 0 <= tokens < 2**31
 
 
 # -------------------------------------------------------------------------------------------------------- errors
@@ -243,6 +298,7 @@ PER_DAY = {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"
         ("google", 503, gemini_error("UNAVAILABLE"), "provider_overloaded"),
         ("google", 500, gemini_error("INTERNAL"), "provider_unavailable"),
         ("local", 404, {"error": "model not found"}, "provider_misconfigured"),
+        ("local", 429, openai_error("insufficient_quota"), "provider_out_of_credit"),
         ("local", 503, {"error": {"message": "Loading model"}}, "provider_overloaded"),
         ("local", 400, "context overflow", "provider_rejected"),
         ("local", 500, [], "provider_unavailable"),
@@ -264,6 +320,8 @@ def test_how_long_to_wait_is_read_where_each_says_it() -> None:
     assert wait("openai", openai_error(None), retry_after_ms="1500") == 1.5
     assert wait("openai", openai_error(None), retry_after="3") == 3
     assert wait("anthropic", anthropic_error("rate_limit_error"), retry_after="7") == 7
+    for nonsense in ("²", "9" * 5000, "-3", "soon"):
+        assert wait("openai", openai_error(None), retry_after_ms=nonsense) is None
     assert wait("google", gemini_error("RESOURCE_EXHAUSTED", {"retryDelay": "34.5s"})) == 34.5
     assert wait("google", gemini_error("RESOURCE_EXHAUSTED", {"retryDelay": "soon"})) is None
 

@@ -136,7 +136,18 @@ def test_keeps_a_short_retry_after_and_leaves_a_long_one_to_the_caller(pauses: l
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", None), ("soon", None), ("nan", None), ("-5", 0.0), ("1e9", 86400.0), ("inf", 86400.0), ("0.5", 0.5)],
+    [
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("-5", 0.0),
+        ("1e9", 86400.0),
+        ("inf", 86400.0),
+        ("0.5", 0.5),
+        ("Wed, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Wed, 99 Foo 2026 99:99:99 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+    ],
 )
 def test_reads_retry_after_numbers(text: str, expected: float | None) -> None:
     assert client.retry_after_seconds(httpx.Headers({"Retry-After": text})) == expected
