@@ -366,7 +366,7 @@ begin
     taken as (
         update private.stripe_event as e set attempts = e.attempts + 1, attempted_at = now()
         from due where e.id = due.id
-        returning e.id, e.type, e.object_id
+        returning e.id, e.type, e.object_id, extract(epoch from e.created_at)::bigint as created
     )
     select coalesce(jsonb_agg(to_jsonb(t)), '[]') into v_answer from taken as t;
     return v_answer;
@@ -386,7 +386,7 @@ begin
 end;
 $$;
 comment on function public.claim_stripe_events(integer, boolean) is
-    'Events whose effect is still missing, for another attempt: [{id, type, object_id}]. now_please takes dead ones too, at once.';
+    'Events whose effect is still missing, for another attempt: [{id, type, object_id, created}]. now_please takes dead ones too, at once.';
 revoke execute on function public.claim_stripe_events(integer, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.claim_stripe_events(integer, boolean) to service_role;
 

@@ -44,6 +44,9 @@ where released_at is null and idempotency_key is not null;
 create index quota_usage_history_user_id_idx on public.quota_usage_history (user_id, created_at desc);
 create index quota_usage_history_pending_idx on public.quota_usage_history (created_at)
 where operation = 'increment' and settled_at is null and released_at is null and idempotency_key is not null;
+-- For counting what is new. Rows come in the order of their time, so ranges of blocks do; a b-tree would cost each charge.
+create index quota_usage_history_time_idx on public.quota_usage_history using brin (created_at)
+with (pages_per_range = 16, autosummarize = on);
 -- What a plan with metered prices bills by; see the outbox of the Stripe domain.
 create trigger queue_usage after update of settled_at on public.quota_usage_history
 for each row when (new.settled_at is not null and old.settled_at is null) execute function private.queue_usage();

@@ -547,6 +547,8 @@ begin
         'base_url', v_provider.base_url,
         'model', v_model.model_name,
         'is_builtin', coalesce('builtin' = any(v_model.capabilities), false),
+        -- Null where a price is unknown.
+        'cents_per_1k_tokens', jsonb_build_array(v_model.input_cost_per_1k_tokens * 100, v_model.output_cost_per_1k_tokens * 100),
         'facts', private.analysis_facts(v_item, v_run.user_id)
     );
 end;

@@ -1012,7 +1012,7 @@ comment on function private.learn_budget(uuid, text, text, integer) is 'Takes ov
 revoke execute on function private.learn_budget(uuid, text, text, integer) from public, anon, authenticated, service_role;
 
 create function private.complete_submissions(engine text, token uuid, results jsonb)
-returns integer
+returns jsonb
 language plpgsql
 security definer
 set search_path = ''
@@ -1027,6 +1027,7 @@ declare
     v_down integer := 0;
     v_up integer := 0;
     v_count integer := 0;
+    v_news uuid[] := array[]::uuid[];
     v_attempts integer := private.setting_int('seo.retry_attempts');
 begin
     -- Locks in one order everywhere: subscriptions, connections, submissions. Questions for a status move no money.
@@ -1067,6 +1068,9 @@ begin
             where c.id = v_result.connection_id and b.search_engine_id = v_engine_id and b.site_url = c.site_url
                 and b.operation = case when v_result.is_check then 'inspect' else 'submit' end and b.day = private.engine_day();
             continue;
+        end if;
+        if not v_result.is_check or v_result.status in ('indexed', 'failed') then
+            v_news := v_news || v_ids;
         end if;
         if v_result.is_engine_down then
             v_down := v_down + coalesce(v_result.calls, 1);
@@ -1237,7 +1241,12 @@ begin
     from public.seo_submission as s join public.subscription as b on b.user_id = s.user_id
     where s.id = any(v_accepted);
     perform private.record_engine_health(v_engine_id, v_down, v_up);
-    return v_count;
+    return jsonb_build_object('stored', v_count, 'outcomes', (
+        select coalesce(jsonb_object_agg(o.status, o.amount), '{}')
+        from (
+            select s.status, count(*) as amount from public.seo_submission as s where s.id = any(v_news) group by s.status
+        ) as o
+    ));
 end;
 $$;
 comment on function private.complete_submissions(text, uuid, jsonb) is 'Body of public.complete_submissions.';
@@ -1245,7 +1254,7 @@ revoke execute on function private.complete_submissions(text, uuid, jsonb) from 
 grant execute on function private.complete_submissions(text, uuid, jsonb) to service_role;
 
 create function public.complete_submissions(engine text, token uuid, results jsonb)
-returns integer
+returns jsonb
 language plpgsql
 set search_path = ''
 as $$
@@ -1254,7 +1263,7 @@ begin
 end;
 $$;
 comment on function public.complete_submissions(text, uuid, jsonb) is
-    'Stores what an engine said about claimed pages: states, waits, charges settled or given back, usage, budgets, health, notifications. Rows whose lease went to somebody else are left alone; answers how many were not.';
+    'Stores what an engine said about claimed pages: states, waits, charges settled or given back, usage, budgets, health, notifications. Rows whose lease went to somebody else are left alone. {stored: how many were not, outcomes: {status: how many came to it or, pending, stay there}}; a check counts where it ends the matter.';
 revoke execute on function public.complete_submissions(text, uuid, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.complete_submissions(text, uuid, jsonb) to service_role;
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,15 @@ class Usage:
         """Count one answer as its provider does."""
         self.prompt_tokens = _sum(self.prompt_tokens, completion.prompt_tokens)
         self.completion_tokens = _sum(self.completion_tokens, completion.completion_tokens)
+
+    def cost_cents(self, cents_per_1k_tokens: Sequence[float | None]) -> float:
+        """At the model's prices for input and output; 0 where a count or a price is unknown."""
+        counts = (self.prompt_tokens, self.completion_tokens)
+        return sum(
+            count * price / 1000
+            for count, price in zip(counts, cents_per_1k_tokens, strict=True)
+            if count is not None and price is not None
+        )
 
     def as_row(self) -> dict[str, int | None]:
         """{prompt_tokens, completion_tokens, processing_time_ms}"""

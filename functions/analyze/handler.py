@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.core import queues, settings
+from functions.core.observability import begin
 
 settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.ANALYZE_QUEUE_URL)
 
@@ -27,11 +28,12 @@ def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
         service.run_queued(str(body.get("run_id")))
 
-    return queues.work_through(event, run)
+    return queues.work_through(event, context, run)
 
 
 def dispatch(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Every few minutes: automatic analyses that are due to the queue, trends brought up to date."""
     from functions.analyze import dispatch
 
+    begin(context)
     return dispatch.run()

@@ -80,8 +80,8 @@ def analyse(
 
 def run_queued(run_id: str) -> None:
     """Do the automatic analysis that a message names. Raises what the queue should deliver again for."""
-    begun = analysis.begin_queued_analysis(run_id, analyst.providers_set_up())
     logger.append_keys(run_id=run_id)
+    begun = analysis.begin_queued_analysis(run_id, analyst.providers_set_up())
     if begun["state"] != "started":
         logger.info("nothing to analyse", extra={"state": begun["state"]})
         return
@@ -97,9 +97,13 @@ def _work(begun: dict[str, Any], deadline: float, *, is_queued: bool) -> dict[st
     """From a reserved charge to a stored suggestion, or to a refund."""
     user_id, run_id, attempt = begun["user_id"], begun["run_id"], begun["attempt"]
     usage = analyst.Usage()
-    record("QuotaCharges", quota_type="ai_analysis")
+    logger.append_keys(run_id=run_id, user_id=user_id)
     try:
-        suggestion = analyst.suggest(begun, usage, deadline - STORING_SECONDS)
+        try:
+            suggestion = analyst.suggest(begun, usage, deadline - STORING_SECONDS)
+        finally:
+            # A failed analysis is paid for like any other.
+            record("AICostCents", usage.cost_cents(begun["cents_per_1k_tokens"]))
         finished = analysis.finish_analysis(user_id, run_id, attempt, suggestion, usage.as_row())
     except Exception as error:
         code = error.problem_code if isinstance(error, StreamVibeError) else StreamVibeError.code
@@ -109,7 +113,6 @@ def _work(begun: dict[str, Any], deadline: float, *, is_queued: bool) -> dict[st
         raise
     if finished["state"] == "stored":
         record("Analyses", outcome="stored")
-        record("AICostCents", float(finished["suggestion"]["total_cost_cents"] or 0))
     if finished["state"] in ("stored", "done"):
         return _shown(finished)
     if finished["state"] == "refused":
@@ -125,9 +128,8 @@ def _give_back(begun: dict[str, Any], code: str, usage: analyst.Usage, *, will_r
         analysis.fail_analysis(
             begun["user_id"], begun["run_id"], begun["attempt"], code, usage.as_row(), will_retry=will_retry
         )
-        record("QuotaRefunds", quota_type="ai_analysis")
     except StreamVibeError as error:
-        logger.warning("refund left to the lease", extra={"run_id": begun["run_id"], "code": error.problem_code})
+        logger.warning("refund left to the lease", extra={"code": error.problem_code})
 
 
 def _shown(answer: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.core import answers, auth
 from functions.core.errors import InvalidRequestError, PayloadTooLargeError, StreamVibeError
-from functions.core.observability import logger
+from functions.core.observability import begin, logger
 
 LambdaHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -57,7 +57,6 @@ class _Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         identity = request_id(scope)
-        logger.append_keys(request_id=identity)
         started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -96,6 +95,9 @@ async def _on_our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StreamVibeError)
     if error.status >= 500:
         logger.error(error.detail, extra={"code": error.problem_code, "sqlstate": getattr(error, "sqlstate", None)})
+    else:
+        # The detail may quote what was sent; the code says why.
+        logger.info("request refused", extra={"status": error.status, "code": error.problem_code})
     answer = problem(
         error.status,
         error.problem_code,
@@ -169,9 +171,9 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
     adapter = Mangum(app, lifespan="off", text_mime_types=TEXT_MEDIA_TYPES)
 
     def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        logger.clear_state()
+        identity = begin(context, event)
         if len(event.get("body") or "") > MAX_BODY_BYTES * (4 / 3 if event.get("isBase64Encoded") else 1):
-            return answers.problem_answer(PayloadTooLargeError(), answers.request_id(event, context))
+            return answers.problem_answer(PayloadTooLargeError(), identity)
         _ensure_event_loop()
         return adapter(event, context)
 

@@ -77,9 +77,11 @@ def send_claimed(
             if send(letter(row)):
                 finish(row["email_id"])
                 sent += 1
+                record("EmailsSent", kind=kind)
+            else:
+                record("EmailsFailed", kind=kind)
         if len(claimed) < BATCH:
             break
-    record("EmailsSent", sent, kind=kind)
     return sent
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.core import settings
 from functions.core.errors import StreamVibeError
-from functions.core.observability import logger
+from functions.core.observability import begin, logger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -81,7 +81,7 @@ def redrive(queue_url: str, limit: int) -> int:
     return moved
 
 
-def work_through(event: dict[str, Any], work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def work_through(event: dict[str, Any], context: Any, work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Call `work` with each message's object; the partial batch response names those to deliver again.
 
     A message that is no JSON object, and an error that says it is pointless to repeat, are logged and let go: the
@@ -89,6 +89,7 @@ def work_through(event: dict[str, Any], work: Callable[[dict[str, Any]], None]) 
     """
     failures = []
     for record in event.get("Records", []):
+        begin(context)  # for each message, so that none is logged under another one's ids
         body = _object(record.get("body"))
         if body is None:
             logger.error("message is not a JSON object", extra={"message_id": record.get("messageId")})

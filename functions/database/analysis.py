@@ -22,7 +22,8 @@ def begin_analysis(
 ) -> Row:
     """Reserve an analysis of a user's own item.
 
-    `{state: started, run_id, attempt, user_id, provider, base_url, model, is_builtin, facts}` (charged),
+    `{state: started, run_id, attempt, user_id, provider, base_url, model, is_builtin, facts,
+    cents_per_1k_tokens}` (charged; the prices are [input, output], each may be None),
     `{state: done | unchanged, suggestion, platform}` (not charged), `{state: running}` or `{state: refused, quota}`.
     `providers` are those that are set up. Raises NotFoundError, ConflictError, ForbiddenError or InvalidRequestError.
     """

@@ -33,7 +33,7 @@ def fail_event(event_id: str, error: str) -> bool:
 
 
 def claim_events(max_events: int, *, now_please: bool = False) -> list[Row]:
-    """Events whose effect is still missing, for another attempt: `[{id, type, object_id}]`."""
+    """Events whose effect is still missing, for another attempt: `[{id, type, object_id, created}]` (Unix seconds)."""
     return list(rpc("claim_stripe_events", max_events=max_events, now_please=now_please))
 
 

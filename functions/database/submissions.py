@@ -64,10 +64,10 @@ def claim(engine: str, max_rows: int, ids: Sequence[str] | None = None) -> Row:
     return claimed
 
 
-def complete(engine: str, token: str, results: Sequence[Row]) -> int:
-    """Store what an engine said about claimed pages; how many of them were still ours."""
-    stored: int = rpc("complete_submissions", engine=engine, token=token, results=list(results))
-    return stored
+def complete(engine: str, token: str, results: Sequence[Row]) -> Row:
+    """Store what an engine said about claimed pages: {stored: how many were still ours, outcomes: {status: count}}."""
+    done: Row = rpc("complete_submissions", engine=engine, token=token, results=list(results))
+    return done
 
 
 def claim_verifications(max_rows: int) -> list[Row]:

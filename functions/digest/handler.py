@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.core import invocation, settings
-from functions.core.observability import logger
+from functions.core.observability import begin
 from functions.digest import service
 
 settings.require(
@@ -18,5 +18,5 @@ SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """One round."""
-    logger.clear_state()
+    begin(context)
     return {"sent": service.send_due(invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS))}

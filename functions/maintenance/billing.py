@@ -38,7 +38,7 @@ def retry_events(deadline: float) -> int:
         if time.monotonic() > deadline:
             break
         kind = webhook.kind_of(row["type"])
-        event = webhook.Event(row["id"], row["type"], stripe.is_live(), None, kind, row["object_id"])
+        event = webhook.Event(row["id"], row["type"], stripe.is_live(), row["created"], kind, row["object_id"])
         try:
             webhook.handle(event)
         except StreamVibeError as error:
@@ -82,6 +82,7 @@ def _read_again(kind: str, object_id: str) -> None:
         record("StripeRepairs")
     for alert in answer["alerts"]:
         logger.error("stripe state needs a look", extra={"alert": alert, "user_id": answer["user_id"]})
+        record("StripeAlerts")
 
 
 def report_usage(deadline: float) -> int:

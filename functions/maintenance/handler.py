@@ -12,8 +12,8 @@ from typing import Any
 
 from functions.core import invocation, settings
 from functions.core.errors import StreamVibeError
-from functions.core.observability import logger, record
-from functions.database import connections, departures, notices, quotas, submissions, sync, system
+from functions.core.observability import begin, logger, record
+from functions.database import connections, departures, metrics, notices, quotas, submissions, sync, system
 from functions.maintenance import billing
 from functions.oauth import departure
 from functions.oauth import service as oauth
@@ -40,7 +40,7 @@ class MaintenanceError(StreamVibeError):
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """One round; what each step did."""
-    logger.clear_state()
+    begin(context)
     deadline = invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS)
     done: dict[str, Any] = {}
     failed = []
@@ -56,6 +56,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if failed:
         raise MaintenanceError(f"These steps of the maintenance round failed: {', '.join(failed)}.")
     return done
+
+
+def _record_metrics(deadline: float) -> int:
+    """What SQL functions of many domains did: charges, refunds, runs that ended. How many metrics were recorded."""
+    counted = metrics.count()
+    for part in counted["quota"]:
+        if part["operation"] == "increment":
+            record("Charges", part["units"], quota_type=part["quota_type"])
+        else:
+            record("Refunds", part["units"], quota_type=part["quota_type"])
+    for part in counted["sync_runs"]:
+        record("SyncRuns", part["runs"], platform=part["platform"], outcome=part["outcome"])
+    return len(counted["quota"]) + len(counted["sync_runs"])
 
 
 def _until_empty(purge: Callable[[int], int]) -> Step:
@@ -86,4 +99,5 @@ STEPS: dict[str, Step] = {
     "submission_records": lambda _: submissions.purge(),
     "emails": _until_empty(notices.purge_emails),
     "expired_rows": _until_empty(system.purge_expired),
+    "metrics_recorded": _record_metrics,
 }

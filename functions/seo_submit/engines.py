@@ -16,7 +16,7 @@ from functions.connectors.address import parse
 from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome
 from functions.core import http
 from functions.core.errors import StreamVibeError, UpstreamUnavailableError, UrlRefusedError
-from functions.core.observability import logger
+from functions.core.observability import logger, record
 from functions.database import submissions
 
 ROWS_PER_CLAIM = 100  # of engines that take one address at a time
@@ -44,7 +44,8 @@ def run(engine: str, *, seconds_left: Callable[[], float], ids: Sequence[str] | 
         return int(claim["claimed"])
     results = _Turn(spec, seconds_left).results(claim["groups"])
     for part in _parts(list(results)):
-        submissions.complete(engine, claim["token"], part)
+        for outcome, count in submissions.complete(engine, claim["token"], part)["outcomes"].items():
+            record("Submissions", count, engine=engine, outcome=outcome)
     return int(claim["claimed"])
 
 

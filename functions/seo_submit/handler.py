@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from functions.core import invocation, queues, settings
-from functions.core.observability import logger, record
+from functions.core.observability import begin, logger
 from functions.seo_submit import poll as polling
 from functions.seo_submit import service
 
@@ -27,18 +27,14 @@ def api(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def work(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An SQS batch of {content_item_id, connection_id}; answers the messages to deliver again."""
-    del context
-    logger.clear_state()
-    return queues.work_through(event, service.submit_automatically)
+    return queues.work_through(event, context, service.submit_automatically)
 
 
 def poll(event: dict[str, Any], context: Any) -> dict[str, int]:
     """A scheduled event; answers what was done."""
     del event
-    logger.clear_state()
+    begin(context)
     end_at = invocation.ends_at(context, SECONDS_WITHOUT_CONTEXT)
     done = polling.poll(lambda: end_at - time.monotonic())
     logger.info("polled", extra=done)
-    for what, count in done.items():
-        record("Submissions", count, step=what)
     return done

@@ -40,9 +40,8 @@ def replay_failed() -> int:
     while rows := [row for row in billing.claim_events(BATCH, now_please=True) if row["id"] not in seen]:
         for row in rows:
             seen.add(row["id"])
-            failures += _replay(
-                Event(row["id"], row["type"], stripe.is_live(), None, service.kind_of(row["type"]), row["object_id"])
-            )
+            kind = service.kind_of(row["type"])
+            failures += _replay(Event(row["id"], row["type"], stripe.is_live(), row["created"], kind, row["object_id"]))
     return 1 if failures else 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from functions.core import answers, settings
 from functions.core.errors import PayloadTooLargeError, StreamVibeError
-from functions.core.observability import logger
+from functions.core.observability import begin, logger, record
 from functions.stripe_webhook import service
 
 MAX_BODY_BYTES = 1024 * 1024  # Stripe's largest events are a fraction of it; checked before anything is computed
@@ -25,17 +25,17 @@ settings.require(
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An API Gateway HTTP API event (payload format 2.0) to its answer."""
-    request_id = answers.request_id(event, context)
-    logger.clear_state()
-    logger.append_keys(request_id=request_id)
+    request_id = begin(context, event)
     try:
         outcome = service.receive(_raw_body(event), _signature(event))
     except StreamVibeError as error:
         if error.status >= 500:
             logger.error(error.detail, extra={"code": error.problem_code})
+            record("StripeWebhookFailures")
         return answers.problem_answer(error, request_id, detail=error.title)
     except Exception as error:  # noqa: BLE001 - Stripe gets a plain 500 and delivers again
         logger.error("unexpected error", extra={"error_type": type(error).__name__})
+        record("StripeWebhookFailures")
         return answers.problem_answer(StreamVibeError(), request_id)
     body = json.dumps({"received": True, "outcome": outcome})
     return answers.answer(200, body, "application/json", request_id)

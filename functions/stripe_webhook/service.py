@@ -62,7 +62,7 @@ class Event:
 def receive(body: bytes, header: str) -> str:
     """Take a delivery; returns what became of it. Raises BadSignatureError, BadEventError, or what a retry may mend."""
     if not _is_signed(body, header):
-        record("StripeWebhookRefused", reason="signature")
+        record("StripeWebhookRefused")
         raise BadSignatureError
     event = read(_json_object(body))
     if event.kind is None:
@@ -70,8 +70,6 @@ def receive(body: bytes, header: str) -> str:
     logger.append_keys(stripe_event=event.id, stripe_event_type=event.type)
     outcome = handle(event)
     logger.info("stripe event", extra={"outcome": outcome})
-    if event.created is not None:
-        record("StripeWebhookLagSeconds", max(0.0, time.time() - event.created))
     return outcome
 
 
@@ -89,7 +87,7 @@ def handle(event: Event, *, again: bool = False) -> str:
     if begun["done"] and not again:
         return "duplicate"
     try:
-        return _apply(event, billing.next_ticket() if begun["done"] else begun["ticket"], is_done=begun["done"])
+        outcome = _apply(event, billing.next_ticket() if begun["done"] else begun["ticket"], is_done=begun["done"])
     except StreamVibeError as error:
         if isinstance(error, UpstreamRefusedError) and stripe.is_missing(error):
             logger.error("stripe does not have the object of its event", extra={"object_id": event.object_id})
@@ -99,6 +97,9 @@ def handle(event: Event, *, again: bool = False) -> str:
         if billing.fail_event(event.id, error.problem_code):
             return "duplicate"
         raise
+    if event.created is not None and outcome != "duplicate" and not begun["done"]:
+        record("StripeWebhookLagSeconds", max(0.0, time.time() - event.created))
+    return outcome
 
 
 def _apply(event: Event, ticket: int, *, is_done: bool) -> str:
@@ -129,7 +130,7 @@ def _apply(event: Event, ticket: int, *, is_done: bool) -> str:
     )
     for alert in answer["alerts"]:
         logger.error("stripe state needs a look", extra={"alert": alert, "user_id": answer.get("user_id")})
-        record("StripeAlerts", alert=alert)
+        record("StripeAlerts")
     if answer["outcome"] == "refused":
         logger.error("stripe customer is not the one of the user it names", extra={"object_id": event.object_id})
     return str(answer["outcome"])

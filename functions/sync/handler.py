@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from functions.core import invocation, settings
-from functions.core.observability import logger
+from functions.core.observability import begin, logger
 from functions.sync import service
 from functions.sync import worker as run_worker
 
@@ -32,11 +32,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An SQS batch of `{run_id}`; answers which messages should be delivered again."""
-    logger.clear_state()
     end_at = invocation.ends_at(context, SECONDS_WITHOUT_CONTEXT)
     failures = []
     records = event["Records"]
     for number, record in enumerate(records):
+        begin(context)  # for each message, so that none is logged under another one's run
         # What is left of the time is shared by the messages that are left.
         now = time.monotonic()
         available = run_worker.Time(now + (end_at - now) / (len(records) - number), end_at)
@@ -55,7 +55,7 @@ def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def dispatch(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The schedule: send due runs to the queue."""
-    logger.clear_state()
+    begin(context)
     sent = service.dispatch(invocation.ends_at(context, SECONDS_WITHOUT_CONTEXT) - DISPATCH_MARGIN_SECONDS)
     logger.info("runs sent", extra={"count": sent})
     return {"sent": sent}

@@ -7,7 +7,7 @@ from typing import Any
 
 from functions.core import queues, settings
 from functions.core.errors import QuotaExceededError
-from functions.core.observability import record
+from functions.core.observability import logger
 from functions.database import sync
 
 
@@ -19,8 +19,8 @@ def start(user_id: str, social_account_id: str, idempotency_key: str | None) -> 
     started = sync.start(user_id, social_account_id, idempotency_key)
     if started["run_id"] is None:
         raise QuotaExceededError(**started["quota"])
+    logger.info("run wanted", extra={"run_id": started["run_id"], "is_new": started["created"]})
     if started["created"]:
-        record("QuotaCharges", quota_type="sync")
         # The run is committed. If this message is not taken, the dispatcher sends another one.
         queues.send(settings.SYNC_QUEUE_URL.value(), [{"run_id": started["run_id"]}])
     return {"run_id": started["run_id"]}

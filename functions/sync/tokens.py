@@ -64,7 +64,8 @@ def use(platform: str, connection_id: str, *, rejected_version: int | None = Non
                     )
                 time.sleep(pause)
             case "dead":
-                connections.mark_grant_dead(connection_id, answer["version"], "token_expired")
+                if connections.mark_grant_dead(connection_id, answer["version"], "token_expired"):
+                    _note_dead(spec, connection_id)
                 raise GrantRevokedError(service=spec.display_name)
             case _:
                 raise GrantRevokedError(service=spec.display_name)
@@ -82,8 +83,7 @@ def _refresh(spec: PlatformSpec, connection_id: str, lease: dict[str, object], *
     except GrantRevokedError:
         # Believed only while it speaks of the newest token; the database compares.
         if connections.mark_grant_dead(connection_id, version, "grant_revoked"):
-            logger.warning("a grant is dead", extra={"platform": spec.slug, "connection_id": connection_id})
-            record("TokenRefreshes", platform=spec.slug, outcome="dead")
+            _note_dead(spec, connection_id)
             raise
         return None
     except UpstreamError:
@@ -96,6 +96,11 @@ def _refresh(spec: PlatformSpec, connection_id: str, lease: dict[str, object], *
         record("TokenRefreshes", platform=spec.slug, outcome="renewed")
         return Held(new, version + 1)
     return None
+
+
+def _note_dead(spec: PlatformSpec, connection_id: str) -> None:
+    logger.warning("a grant is dead", extra={"platform": spec.slug, "connection_id": connection_id})
+    record("TokenRefreshes", platform=spec.slug, outcome="dead")
 
 
 def refresh_ahead(max_results: int = 100) -> int:

@@ -57,12 +57,13 @@ def work_on(run_id: str, available: Time) -> None:
     """Work on a run while there is time, for one page at least. Raises NotDoneError where a redelivery is wanted."""
     if available.left() < LEAST_SECONDS:
         raise NotDoneError
+    logger.append_keys(run_id=run_id)
     claimed = sync.claim(run_id)
     if "look_again_in" in claimed:
         _send_again(run_id, claimed["look_again_in"])
     if claimed["status"] != "claimed":
         return
-    logger.append_keys(run_id=run_id, platform=claimed["platform"])
+    logger.append_keys(user_id=claimed["user_id"], platform=claimed["platform"])
     try:
         status = _pages(run_id, claimed, available)
     except GrantRevokedError as error:
@@ -92,9 +93,6 @@ def _after(run_id: str, claimed: Row, status: Row) -> None:
         logger.info("run waits", extra={"seconds": status["seconds"]})
         _send_again(run_id, status["seconds"])
     else:
-        # "lost" is another worker's run by now, and that worker counts it.
-        if status["status"] == "done":
-            record("SyncRuns", platform=claimed["platform"], outcome="done")
         _hand_on(claimed["user_id"])
 
 
@@ -173,8 +171,7 @@ def _own_token_anew(spec: PlatformSpec, grant_api: PlatformApi, account: Account
 
 def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: bool, blame: str | None = None) -> None:
     logger.warning("run interrupted", extra={"code": error.problem_code, "is_final": is_final})
-    record("SyncRuns", platform=claimed["platform"], outcome="failed" if is_final else "interrupted")
-    sync.release(
+    released = sync.release(
         run_id,
         claimed["lease"],
         error_code=(error.upstream_code if isinstance(error, UpstreamError) else None) or error.problem_code,
@@ -183,6 +180,9 @@ def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: boo
         is_final=is_final,
         blame=blame,
     )
+    # Runs that have ended are counted in the database, whoever ended them; "lost" is another worker's run by now.
+    if released["status"] == "waiting":
+        record("SyncInterruptions", platform=claimed["platform"])
 
 
 def _blame(claimed: Row, error: UpstreamError) -> str | None:

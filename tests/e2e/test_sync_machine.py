@@ -10,13 +10,16 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from functions.core.errors import UpstreamError
 from infra.local.stack import Stack
 from tests.e2e.creators import Creator
+from tests.metrics import recorded
 
 KILLED_AFTER = (1, 3, 2, 5, 4, 1)
 WORKER = "import json, sys; from functions.sync.handler import worker; print(worker(json.loads(sys.argv[1]), None))"
@@ -152,6 +155,40 @@ def test_ten_workers_on_one_expired_rotating_token(db: Db, sim: Sim, sign_up: Si
             )
             assert stored["token"]["refresh_token"] == grant["refresh_token"]
             assert results.pop()[1] == stored["token"]["access_token"] == grant["access_token"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_becomes_of_tokens_is_recorded_once(
+    db: Db,
+    sim: Sim,
+    sign_up: SignUp,
+    new_account: NewAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from functions.sync import tokens
+
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "false")
+    slug = new_account(20)
+    connection_id = sign_up().connect("youtube", slug)["connection"]["id"]
+
+    def use() -> list[str]:
+        """The outcomes that are recorded when somebody wants the token."""
+        db("update platform_connection set token_expires_at = now() where id = %s", connection_id)
+        db("update private.token_state set retry_at = null where connection_id = %s", connection_id)
+        with suppress(UpstreamError):
+            tokens.use("youtube", connection_id)
+        written = recorded(capsys.readouterr().out)
+        assert all((name, labels["platform"]) == ("TokenRefreshes", "youtube") for name, _, labels in written)
+        return [labels["outcome"] for _, _, labels in written]
+
+    assert use() == ["renewed"]
+    sim("POST", "faults", host="oauth2.googleapis.com", path="/token", times=None, status=503)
+    assert use() == ["failed"]
+    sim("DELETE", "faults")
+    sim("DELETE", "youtube/grants", account=slug)
+    assert use() == ["dead"]
+    assert use() == []
 
 
 def test_an_access_token_that_is_not_taken_is_renewed_in_passing(

@@ -12,6 +12,7 @@ import pytest
 from functions.analyze import service
 from functions.database import analysis
 from tests.endpoints.analysis.conftest import PROVIDERS, Studio
+from tests.metrics import recorded
 
 PROFILE = os.environ.get("STREAMVIBE_PROFILE", "short")
 ROUNDS = 20 if PROFILE == "soak" else 2
@@ -321,3 +322,29 @@ def test_reaped_while_working_is_charged_anew_or_not_at_all(studio: Studio) -> N
     assert refused["state"] == "refused"
     assert studio.suggestions(items[1]) == []
     assert studio.used(creator) == 1
+
+
+def test_what_providers_ask_for_is_recorded_for_failures_too(
+    studio: Studio, hurried: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "false")
+    prices = "update ai_model set input_cost_per_1k_tokens = %s, output_cost_per_1k_tokens = %s where model_name = %s"
+    studio.execute(prices, 0.25, 2, "gpt-5.4-mini")
+    creator = studio.creator()
+    item = studio.item(creator)
+    try:
+        status, row = studio.analyse(creator, item, provider="openai")
+        assert status == 201
+        assert recorded(capsys.readouterr().out) == [
+            ("AICostCents", pytest.approx(float(row["total_cost_cents"])), {}),
+            ("Analyses", 1, {"outcome": "stored"}),
+        ]
+        studio.order("openai", "not_json", times=REPEATED)
+        status, _ = studio.analyse(creator, item, provider="openai", force=True)
+        assert status >= 500
+        cost, outcome = recorded(capsys.readouterr().out)
+        assert cost[1] > 0
+        assert outcome == ("Analyses", 1, {"outcome": "failed"})
+        assert studio.used(creator) == 1
+    finally:
+        studio.execute(prices, None, None, "gpt-5.4-mini")

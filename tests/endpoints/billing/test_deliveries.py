@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from infra.local.upstream.stripe.webhooks import payload, sign
 from tests.endpoints.billing.conftest import SECRET, Answer, World, post
+from tests.metrics import recorded
 
 COPIES = 50
 
@@ -182,6 +184,40 @@ def test_stripe_down_means_5xx_and_one_effect_when_it_is_delivered_again(world: 
     assert body_of(world.deliver(event))["outcome"] == "duplicate"
     assert world.row(user)["tier"] == "premium"
     assert marks(world, user) == (0, 1)
+
+
+def test_each_effect_is_measured_once_and_each_failure_counted(
+    world: World,
+    maintenance: Callable[[], dict[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "false")
+    user = world.user(subscribed="premium")
+    event, later = world.events("customer.subscription.created")[0], {"id": "evt_later"}
+    late = {**event, **later, "created": int(time.time()) - 3600}
+
+    def names() -> list[str]:
+        return [name for name, _, _ in recorded(capsys.readouterr().out)]
+
+    post(b"{}", "t=1,v1=00")
+    assert names() == ["StripeWebhookRefused"]
+    world.fault(path="/v1/subscriptions", times=None, status=500)
+    world.deliver(event)
+    world.deliver(late)
+    world.clear_faults()
+    assert names() == ["StripeWebhookFailures"] * 2
+    world.deliver(event)
+    assert names() == ["StripeWebhookLagSeconds"]
+    world.deliver(event)
+    assert names() == []
+    # What maintenance brings about is as late as it is.
+    with world.database.as_superuser() as connection:
+        connection.execute("update private.stripe_event set attempted_at = now() - interval '1 day'")
+    maintenance()
+    (lag,) = [value for name, value, _ in recorded(capsys.readouterr().out) if name == "StripeWebhookLagSeconds"]
+    assert lag >= 3600
+    assert world.row(user)["tier"] == "premium"
 
 
 def test_a_slow_stripe_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

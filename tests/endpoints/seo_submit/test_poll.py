@@ -13,6 +13,7 @@ import pytest
 
 from functions.database.client import rpc
 from tests.endpoints.seo_submit.conftest import SITE, Creator, Newsroom
+from tests.metrics import recorded
 
 Row = dict[str, Any]
 PAGE = f"{SITE}videos/5"
@@ -35,6 +36,20 @@ def in_two_minutes() -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------- retries
+
+
+def test_each_outcome_is_recorded_once(
+    newsroom: Newsroom, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "false")
+    creator = newsroom.creator("indexnow")
+    newsroom.fault("indexnow", status=503, times=1)
+    newsroom.submit(creator, PAGE)
+    assert recorded(capsys.readouterr().out) == [("Submissions", 1, {"engine": "indexnow", "outcome": "pending"})]
+    newsroom.make_due(creator)
+    newsroom.poll()
+    newsroom.poll()
+    assert recorded(capsys.readouterr().out) == [("Submissions", 1, {"engine": "indexnow", "outcome": "submitted"})]
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,6 @@ def test_a_late_answer_does_not_overwrite_what_another_worker_stored(newsroom: N
             "select complete_submissions('indexnow', %s, %s::jsonb) as stored",
             [slow["claim"]["token"], json.dumps(results)],
         ).fetchone()
-    assert row == {"stored": 0}
+    assert row == {"stored": {"stored": 0, "outcomes": {}}}
     assert newsroom.submission(found["id"])["status"] == "submitted"
     assert newsroom.used(creator) == 1
