@@ -44,21 +44,21 @@ WITHOUT_FRAMEWORK: dict[str, dict[str, Any]] = {
     },
     "/unsubscribe": {
         method: {
-            "summary": "Unsubscribe from e-mails",
-            "description": "What the links and List-Unsubscribe headers of e-mails name; switches that kind off.",
+            "summary": summary,
+            "description": "What the links and List-Unsubscribe headers of e-mails name.",
             "tags": ["Notices"],
             "parameters": [
                 {"name": "token", "in": "query", "required": True, "schema": {"type": "string", "format": "uuid"}},
                 {"name": "kind", "in": "query", "required": True, "schema": {"enum": ["notice", "digest"]}},
             ],
             "responses": {
-                "200": {"description": "It is off.", "content": {"text/html": {}}},
+                "200": {"description": "A page that says so.", "content": {"text/html": {}}},
                 "400": ERRORS,
                 "404": ERRORS,
                 "422": ERRORS,
             },
         }
-        for method in ("get", "post")
+        for method, summary in (("get", "Ask before unsubscribing"), ("post", "Switch a kind of e-mail off"))
     },
     "/stripe/webhook": {
         "post": {

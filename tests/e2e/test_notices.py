@@ -91,22 +91,54 @@ def test_the_next_e_mail_waits_for_the_gap(stack: Stack, db: Rows, creator: Crea
     assert (first["Subject"], second["Subject"]) == ("first", "second")
 
 
-def test_the_link_ends_one_kind(stack: Stack, db: Rows, creator: Creator) -> None:
+def link(stack: Stack, db: Rows, creator: Creator) -> str:
+    """The address that ends the creator's notices, from an e-mail."""
     tell(db, creator, "first")
     invoke(stack, "notices")
     (message,) = mailbox(stack, address(db, creator))
     found = re.fullmatch(r"<(.+)>", message["List-Unsubscribe"])
     assert found
-    answer = httpx.post(found[1], data={"List-Unsubscribe": "One-Click"})
-    assert answer.status_code == 200, answer.text
-    assert httpx.get(found[1]).status_code == 200, "twice is as good as once"
+    text = message.get_body(("plain",))
+    assert text is not None
+    assert found[1] in text.get_content(), "people and programs have one link"
+    return found[1]
+
+
+def switches(db: Rows, creator: Creator) -> tuple[bool, bool]:
     (row,) = db("select * from public.user_setting where user_id = %s", creator.id)
-    assert row["is_email_notifications_enabled"] is False
-    assert row["is_weekly_digest_enabled"] is True
+    return row["is_email_notifications_enabled"], row["is_weekly_digest_enabled"]
+
+
+def test_a_mail_program_ends_one_kind_with_one_post(stack: Stack, db: Rows, creator: Creator) -> None:
+    url = link(stack, db, creator)
+    for _ in range(2):  # twice is as good as once
+        answer = httpx.post(url, data={"List-Unsubscribe": "One-Click"})
+        assert answer.status_code == 200, answer.text
+        assert switches(db, creator) == (False, True)
     tell(db, creator, "after")
     db("update private.email set created_at = created_at - interval '1 hour' where user_id = %s", creator.id)
     invoke(stack, "notices")
     assert len(mailbox(stack, address(db, creator))) == 1
+
+
+def test_following_the_link_asks_first(stack: Stack, db: Rows, creator: Creator) -> None:
+    url = link(stack, db, creator)
+    page = httpx.get(url)
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert switches(db, creator) == (True, True), "a scanner that follows links switches nothing off"
+    # What a browser makes of it without JavaScript: the form goes to the page's own address.
+    assert re.findall(r"<form[^>]*>", page.text) == ['<form method="post">']
+    assert page.text.count('<button type="submit">') == 1
+    policy = dict(part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";"))
+    assert policy == dict.fromkeys(("default-src", "base-uri", "frame-ancestors"), "'none'") | {"form-action": "'self'"}
+    for forbidden in ("<script", "<link", "<img", "<style", "style=", "http"):
+        assert forbidden not in page.text
+    assert "set-cookie" not in page.headers
+    pressed = httpx.post(url, content=b"", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert pressed.status_code == 200
+    assert "<form" not in pressed.text
+    assert switches(db, creator) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +151,7 @@ def test_the_link_ends_one_kind(stack: Stack, db: Rows, creator: Creator) -> Non
     ],
 )
 def test_a_link_of_nobody_switches_nothing_off(stack: Stack, query: str, status: int) -> None:
-    answer = httpx.get(f"{stack.env['FUNCTIONS_URL']}/unsubscribe?{query}")
+    answer = httpx.post(f"{stack.env['FUNCTIONS_URL']}/unsubscribe?{query}")
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
 
