@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+# What each type is in the end: domains may rest on domains. The rows that count are those with next = 0.
+_BASE_TYPES = """
+base (oid, base, next) as (
+  select oid, coalesce(nullif(typbasetype, 0), oid), typbasetype from pg_type
+  union
+  select b.oid, coalesce(nullif(t.typbasetype, 0), t.oid), t.typbasetype
+  from base b join pg_type t on t.oid = b.next
+)
+"""
+
 # Bits of pg_relation_is_updatable: 8 insert, 4 update, 16 delete (1 << CMD_*).
 # A column's type is shown twice: `type` looks through domains, `nominal_type` does not.
-TABLES = """
+TABLES = f"""
+with recursive {_BASE_TYPES}
 select coalesce(jsonb_agg(to_jsonb(t)), '[]')
 from (
   select
@@ -27,7 +38,7 @@ from (
         'description', col_description(c.oid, a.attnum),
         'nullable', not (a.attnotnull or (t.typtype = 'd' and t.typnotnull)),
         'type', case
-          when t.typtype = 'd' and b.typnamespace = 'pg_catalog'::regnamespace then format_type(t.typbasetype, null)
+          when t.typtype = 'd' and b.typnamespace = 'pg_catalog'::regnamespace then format_type(b.oid, null)
           when t.typtype <> 'd' and t.typnamespace = 'pg_catalog'::regnamespace then format_type(a.atttypid, null)
           else format_type(a.atttypid, a.atttypmod)
         end,
@@ -45,11 +56,12 @@ from (
         end,
         'enum', coalesce((
           select jsonb_agg(e.enumlabel order by e.enumsortorder)
-          from pg_enum e where e.enumtypid = coalesce(nullif(t.typbasetype, 0), t.oid)), '[]')
+          from pg_enum e where e.enumtypid = b.oid), '[]')
       ) order by a.attnum)
       from pg_attribute a
       join pg_type t on t.oid = a.atttypid
-      left join pg_type b on b.oid = t.typbasetype
+      join base on base.oid = t.oid and base.next = 0
+      join pg_type b on b.oid = base.base
       left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     ), '[]') as columns
@@ -143,13 +155,8 @@ where p.pronargs = 1
 
 # Functions that may be called: all parameters named, or a single unnamed one of a type that takes a whole body.
 # Types that ignore their length are widened, lest `character` cut an argument to one letter.
-FUNCTIONS = """
-with recursive base (oid, base, next) as (
-  select oid, coalesce(nullif(typbasetype, 0), oid), typbasetype from pg_type
-  union
-  select b.oid, coalesce(nullif(t.typbasetype, 0), t.oid), t.typbasetype
-  from base b join pg_type t on t.oid = b.next
-),
+FUNCTIONS = f"""
+with recursive {_BASE_TYPES},
 arguments as (
   select
     p.oid,
@@ -166,7 +173,7 @@ arguments as (
       'required', a.position <= p.pronargs - p.pronargdefaults,
       'variadic', coalesce(a.mode = 'v', false)
     ) order by a.position) as params,
-    case count(*) - count(nullif(a.name, ''))
+    case count(*) - count(a.name)
       when 0 then true
       when 1 then count(*) = 1 and min(a.type::oid) in (
         'bytea'::regtype, 'json'::regtype, 'jsonb'::regtype, 'text'::regtype, 'xml'::regtype)
@@ -184,7 +191,7 @@ select coalesce(jsonb_agg(jsonb_build_object(
   'return_schema', tn.nspname,
   'return_type', coalesce(c.relname, t.typname),
   'returns_set', p.proretset,
-  'returns_composite', t.typtype = 'c' or coalesce(p.proargmodes::text[] && '{t,b,o}', false),
+  'returns_composite', t.typtype = 'c' or coalesce(p.proargmodes::text[] && '{{t,b,o}}', false),
   'volatility', p.provolatile,
   'is_variadic', p.provariadic <> 0,
   'settings', coalesce((
@@ -221,7 +228,7 @@ MEDIA_HANDLERS = """
 with media_types as (
   select
     oid, typname, typnamespace, lower(typname) as media_type,
-    case typname when '*/*' then 'application/octet-stream' else lower(typname) end as produced
+    case typname when '*/*' then 'application/octet-stream' else typname end as produced
   from pg_type
   where typbasetype <> 0 and (typname ~* '^[a-z0-9.-]+/[a-z0-9.+-]+$' or typname = '*/*')
 )

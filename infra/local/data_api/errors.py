@@ -321,8 +321,9 @@ def from_postgres(sqlstate: str, message: str, details: str | None, hint: str | 
     if sqlstate == "PGRST":
         return _from_raise_pgrst(message, details)
     if sqlstate.startswith("PT"):
-        status = int(sqlstate[2:]) if sqlstate[2:].isdigit() else 500
-        error = ApiError(status, sqlstate, message, details=details, hint=hint, reason=message)
+        number = sqlstate[2:]
+        status, reason = (int(number), message) if number.isdigit() else (500, None)
+        error = ApiError(status, sqlstate, message, details=details, hint=hint, reason=reason)
     else:
         status = _status_of(sqlstate, message, signed_in=signed_in)
         error = ApiError(status, sqlstate, message, details=details, hint=hint)

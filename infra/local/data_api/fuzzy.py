@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -22,7 +21,9 @@ def nearest(names: Iterable[str], wanted: str, *, least: float = 0.33) -> str | 
 
 def ranking(names: Iterable[str], wanted: str, *, least: float = 0.33) -> list[tuple[float, str]]:
     """(similarity, name), best first."""
-    by_lower = {name.lower(): name for name in names}
+    by_lower: dict[str, str] = {}
+    for name in names:
+        by_lower.setdefault(name.lower(), name)
     wanted = wanted.lower()
     if wanted in by_lower:
         return [(1.0, by_lower[wanted])]
@@ -45,8 +46,7 @@ def ranking(names: Iterable[str], wanted: str, *, least: float = 0.33) -> list[t
 
 
 def _grams(text: str, size: int) -> Counter[str]:
-    padded = "-" + re.sub(r"[^\w, ]+", "", text) + "-"
-    padded += "-" * (size - len(padded))
+    padded = "-" + "".join(c for c in text if c.isalnum() or c.isspace() or c == ",") + "-"
     return Counter(padded[i : i + size] for i in range(len(padded) - size + 1))
 
 

@@ -56,14 +56,15 @@ _WITH_CHARSET = {
     "application/vnd.pgrst.array+json",
     "*/*",
 }
+_KNOWN = {*_WITH_CHARSET, "application/octet-stream"}
 _PLAN_OPTIONS = ("analyze", "verbose", "settings", "buffers", "wal")
 
 
 @lru_cache(maxsize=512)
 def parse_media_type(text: str) -> MediaType:
-    """`application/vnd.pgrst.object+json;nulls=stripped` -> MediaType; vendored names are normalised."""
+    """`application/vnd.pgrst.object+json;nulls=stripped` -> MediaType; names of others stay as they are written."""
     head, *params = (part.strip() for part in text.split(";"))
-    name = head.lower() or "*/*"
+    name = head.lower()
     strip = "nulls=stripped" in params
     if name in ("application/vnd.pgrst.object", "application/vnd.pgrst.object+json"):
         return MediaType("application/vnd.pgrst.object+json", strip_nulls=strip)
@@ -78,11 +79,13 @@ def parse_media_type(text: str) -> MediaType:
             plan_for=parse_media_type(given.get("for", "application/json").strip('"')),
             plan_options=tuple(option for option in _PLAN_OPTIONS if option in wanted),
         )
-    return MediaType(name)
+    return MediaType(name if name in _KNOWN else text)
 
 
 @lru_cache(maxsize=512)
 def _accepted(header: str) -> tuple[MediaType, ...]:
+    if not header:
+        return ()
     weighted = []
     for item in header.replace(" ", "").split(","):
         name, _, quality = item.partition(";q=")

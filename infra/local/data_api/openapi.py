@@ -148,7 +148,8 @@ def _summary(comment: str | None) -> tuple[str | None, str | None]:
 
 
 def _without_nothing(members: Json) -> Json:
-    return {name: value for name, value in members.items() if value is not None}
+    """Members that say nothing are left out, empty lists of parameters and the like too; `items: {}` says "any"."""
+    return {name: value for name, value in members.items() if value not in (None, [], {}) or name == "items"}
 
 
 # --- types ----------------------------------------------------------------------------------------------------------
@@ -173,8 +174,10 @@ def _type(name: str) -> str | None:
 
 def _typed(name: str) -> Json:
     """type, format and items of a Postgres type."""
-    items = _without_nothing({"type": _type(name[:-2])}) if _type(name) == "array" else None
-    return _without_nothing({"type": _type(name), "format": _FORMATS.get(name, name), "items": items})
+    typed: Json = {"type": _type(name), "format": _FORMATS.get(name, name)}
+    if _type(name) == "array":
+        typed["items"] = _without_nothing({"type": _type(name[:-2])})
+    return _without_nothing(typed)
 
 
 def _default(column: Column) -> Any:

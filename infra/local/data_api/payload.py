@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,8 @@ def _from_csv(body: bytes) -> Payload:
         lines = [line for line in csv.reader(body.decode().splitlines(keepends=True), strict=True) if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise errors.bad_body(f"parse error ({error})") from None
-    if not lines:
-        raise errors.bad_body("parse error (not enough input)")
+    if not body.strip(b"\r\n") or not lines or not re.search(rb"[\r\n]", body):  # a header is a whole line
+        raise errors.bad_body('parse error (not enough input) at ""')
     header, *rows = lines
     if any(len(row) < len(header) for row in rows):
         raise errors.bad_body("All lines must have same number of fields")

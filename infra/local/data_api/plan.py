@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from infra.local.data_api import errors, fuzzy
 from infra.local.data_api.grammar import Compare
-from infra.local.data_api.media import JSON, MediaType
+from infra.local.data_api.media import JSON, MediaType, parse_media_type
 from infra.local.data_api.read_plan import (
     ConditionTree,
     FieldRef,
@@ -355,7 +355,7 @@ def _representation(  # noqa: PLR0911
     for target, name in ((identifier, "*/*"), (identifier, accepted.name), (None, accepted.name)):
         handler = cache.handlers.get((target, name))
         if handler is not None and (target is None or default_select):
-            return Representation(MediaType(handler.produced), "custom", handler=handler)
+            return Representation(parse_media_type(handler.produced), "custom", handler=handler)
     if accepted.name in _BUILTIN:
         format_, media_type = _BUILTIN[accepted.name]
         return Representation(media_type, format_)

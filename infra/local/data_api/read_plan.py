@@ -239,6 +239,7 @@ def plan_read(table: Name, request: Request, config: Config, cache: SchemaCache)
     _add_filters(root, request, resolver)
     _add_orders(root, request, resolver, table)
     _add_ranges(root, request)
+    _add_logic(root, request, resolver)
     _add_relationships(root, request, cache)
     _expand_stars(root, resolver, table, aggregated=False)
     for node in root.walk():
@@ -279,29 +280,37 @@ def _add_items(node: ReadNode, items: tuple[SelectItem, ...], resolver: Resolver
 
 
 def _find(root: ReadNode, path: EmbedPath) -> ReadNode:
-    """The node at a path of names or aliases."""
+    """The node at a path of names or aliases, moved to the front of its siblings, as PostgREST shows it then."""
     for name in path:
         found = next((child for child in root.children if name in (child.name, child.alias)), None)
         if found is None:
             raise errors.not_embedded(name)
+        root.children.remove(found)
+        root.children.insert(0, found)
         root = found
     return root
 
 
+# These go backwards, so that of several mistakes the one is reported, and of several embedded resources the one comes
+# first, that does with PostgREST. Filters of a mutation's top level belong to the mutation, not to what it returns.
+
+
 def _add_filters(root: ReadNode, request: Request, resolver: Resolver) -> None:
-    """Filters and logic trees; those of a mutation's top level belong to the mutation, not to what it returns."""
-    for path, item in request.query.filters:
+    for path, item in reversed(request.query.filters):
         if path or not request.is_mutation:
             node = _find(root, path)
-            node.where.append(resolver.condition(node.source, item))
-    for path, tree in request.query.logic:
+            node.where.insert(0, resolver.condition(node.source, item))
+
+
+def _add_logic(root: ReadNode, request: Request, resolver: Resolver) -> None:
+    for path, tree in reversed(request.query.logic):
         if path or not request.is_mutation:
             node = _find(root, path)
-            node.where.append(resolver.conditions(node.source, tree))
+            node.where.insert(0, resolver.conditions(node.source, tree))
 
 
 def _add_orders(root: ReadNode, request: Request, resolver: Resolver, table: Name) -> None:
-    for path, terms in reversed(request.query.order):  # the first one given for a level counts
+    for path, terms in reversed(request.query.order):  # so the first one given for a level counts
         node = _find(root, path)
         node.order = [resolver.order(node.source if path else table, term) for term in terms]
 
@@ -309,7 +318,7 @@ def _add_orders(root: ReadNode, request: Request, resolver: Resolver, table: Nam
 def _add_ranges(root: ReadNode, request: Request) -> None:
     if request.is_mutation:
         return
-    for key, value in request.ranges.items():
+    for key, value in reversed(request.ranges.items()):
         _find(root, tuple(key.split(".")[:-1])).range = value
 
 

@@ -85,7 +85,7 @@ def _read(plan: Plan, request: Request, raw: RawRequest, result_set: ResultSet) 
     query = canonical(raw.pairs)
     location = f"/{request.target.name}{'?' + query if query else ''}"
     headers = [page, ("Content-Location", location), *_content_type(plan, request), *_applied(request)]
-    body = error.body() if error else b"" if request.headers_only else result_set.body
+    body = b"" if request.headers_only else error.body() if error else result_set.body
     return Response(status, headers, body)
 
 

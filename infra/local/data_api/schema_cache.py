@@ -102,7 +102,8 @@ class Routine:
 
     @property
     def isolation_level(self) -> str | None:
-        return next((value for name, value in self.settings if name == "default_transaction_isolation"), None)
+        levels = (value.lower() for name, value in self.settings if name == "default_transaction_isolation")
+        return next(levels, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import time
 from email.utils import formatdate
@@ -69,6 +70,8 @@ class _Protocol(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # the request is answered as it is; what follows it is not HTTP/1.1
+        except httptools.HttpParserInvalidMethodError:
+            self._answer_unknown_method(data)
         except httptools.HttpParserError:
             self._refuse()
 
@@ -76,6 +79,16 @@ class _Protocol(asyncio.Protocol):
         if self._transport:
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self._transport.close()
+
+    def _answer_unknown_method(self, data: bytes) -> None:
+        """The parser knows no methods but HTTP's; the answer to any other is the handler's, and the last."""
+        line = re.match(rb"([A-Za-z]+) (/\S*) HTTP/1\.1\r\n", data)
+        if line is None or self._task is not None:
+            self._refuse()
+            return
+        path, _, query = line.group(2).decode("latin-1").partition("?")
+        self._waiting.append((RawRequest(line.group(1).decode(), path, query, {}), False))
+        self._task = asyncio.get_running_loop().create_task(self._serve())
 
     def close(self) -> asyncio.Task[None] | None:
         """Close at once if idle, else after the answer under way, whose task is returned."""
@@ -147,7 +160,7 @@ def _encode(response: Response, *, keeps_alive: bool, headers_only: bool) -> byt
     for name, value in response.headers:
         line = f"{name}: {value}"
         lines.append((line if line.isprintable() else _one_line(line)) + "\r\n")
-    if status not in (204, 304) and not headers_only:
+    if status not in (204, 304) and (response.body or not headers_only):
         lines.append(f"Content-Length: {len(response.body)}\r\n")
     if not keeps_alive:
         lines.append("Connection: close\r\n")

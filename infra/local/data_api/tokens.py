@@ -74,7 +74,7 @@ class Authenticator:
             role = self._config.db_anon_role
         elif not isinstance(role, str):
             role = json.dumps(role)
-        shown = json.dumps({**claims, "role": role}, ensure_ascii=False, separators=(",", ":"))
+        shown = json.dumps({**claims, "role": role}, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         return Identity(role, shown, signed_in=role != self._config.db_anon_role)
 
     def _claims(self, token: str) -> dict[str, Any]:

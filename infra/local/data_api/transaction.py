@@ -100,7 +100,7 @@ class Executor:
 
     def _begin(self, plan: Plan, identity: Identity) -> Command:
         of_call = plan.call.routine.isolation_level if plan.call else None
-        level = of_call or self._roles.get(identity.role, _NONE).get(_ISOLATION) or ""
+        level = of_call or self._roles.get(identity.role, _NONE).get(_ISOLATION, "").lower()
         level = level if level in ("serializable", "repeatable read") else "read committed"
         mode = "read only" if plan.reads_only else "read write"
         return Command(f"begin isolation level {level} {mode}", scope="")

@@ -31,11 +31,21 @@ create table many_types (id int primary key, j json, b bytea, bits bit(3), c cha
 insert into many_types values (1, '{"a": [1, {"b": 2}]}', '\x6869', '101', 'ab', 'abcd', '2020-01-02 03:04:05+00', '1 day');
 
 create type point2 as (x int, y int);
+create type size as enum ('s', 'l');
+create domain some_size as size;
+create domain own_size as some_size;
+create domain label as text;
+create domain own_label as label default 'none';
+create domain words as tsvector;
+create table clothes (id int primary key, size own_size, label own_label, found words);
+insert into clothes values (1, 'l', 'red', 'warm');
 create table shapes (id int primary key, corner point2, corners point2[]);
 insert into shapes values (1, (1, 2), array[(3, 4)::point2]);
 
 create domain "application/vnd.shout" as text;
 create domain "*/*" as text;
+create domain "application/vnd.Quiet" as text;
+create function quiet() returns "application/vnd.Quiet" language sql as $$ select 'hush'::"we!rd ""é"."application/vnd.Quiet" $$;
 create function shout_step(state text, item films) returns "application/vnd.shout" language sql as $$ select (state || upper(item.title))::"we!rd ""é"."application/vnd.shout" $$;
 create aggregate shout(films) (sfunc = shout_step, stype = "application/vnd.shout", initcond = '');
 create function any_step(state text, item awards) returns "*/*" language sql as $$ select (state || item.name)::"we!rd ""é"."*/*" $$;
@@ -57,6 +67,7 @@ create function rows_of(out a int, out b text) returns setof record language sql
 create function both_ways(inout a int, inout b int default 2) language sql as $$ select a + 1, b + 1 $$;
 create function null_int() returns int language sql as $$ select null::int $$;
 create function json_text() returns json language sql as $$ select '{"a":1}'::json $$;
+create function level() returns text language sql set default_transaction_isolation = 'REPEATABLE READ' as $$ select current_setting('transaction_isolation') $$;
 create function fulltime() returns timestamptz language sql as $$ select '2020-01-02 03:04:05+00'::timestamptz $$;
 create procedure do_nothing() language sql as $$ select 1 $$;
 create function films_like(word text) returns setof films language sql stable rows 5 as $$ select * from films where title ilike word $$;

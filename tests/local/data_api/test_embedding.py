@@ -148,6 +148,13 @@ def test_inner_joins_count(ask: Ask, target: str, total: int) -> None:
     assert (answer.status_code, answer.headers["Content-Range"]) == (206, f"0-0/{total}")
 
 
+def test_what_is_filtered_or_ordered_is_shown_first(ask: Ask) -> None:
+    target = "GET /albums?select=id,artists!artist_id(id),notes(body),tags(id)&id=eq.3"
+    assert list(ask(target).json()[0]) == ["id", "artists", "notes", "tags"]
+    assert list(ask(target + "&tags.id=gt.0").json()[0]) == ["id", "tags", "artists", "notes"]
+    assert list(ask(target + "&tags.id=gt.0&notes.order=body").json()[0]) == ["id", "notes", "tags", "artists"]
+
+
 def test_embedding_in_what_a_mutation_returns(ask: Ask) -> None:
     prefer = "return=representation"
     album = {"title": "New", "artist_id": 2}

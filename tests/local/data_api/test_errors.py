@@ -113,6 +113,16 @@ def test_the_database_may_choose_everything(ask: Ask) -> None:
             {"code": "PGRST117", "message": "Unsupported HTTP method: TRACE", "details": None, "hint": None},
         ),
         (
+            "BREW /albums",
+            405,
+            {"code": "PGRST117", "message": "Unsupported HTTP method: BREW", "details": None, "hint": None},
+        ),
+        (
+            "BREW /rpc/pair",
+            405,
+            {"code": "PGRST101", "message": "Cannot use the BREW method on RPC", "details": None, "hint": None},
+        ),
+        (
             "POST /",
             405,
             {"code": "PGRST117", "message": "Unsupported HTTP method: POST", "details": None, "hint": None},
@@ -196,6 +206,12 @@ def test_query_strings_that_cannot_be(ask: Ask, query: str, message: str, detail
     answer = ask(f"GET /albums?{query}")
     assert answer.status_code == 400
     assert answer.json() == {"code": "PGRST100", "message": message, "details": details, "hint": None}
+
+
+def test_head_tells_how_long_the_error_would_be(ask: Ask) -> None:
+    answer = ask("HEAD /album")
+    assert (answer.status_code, answer.content) == (404, b"")
+    assert answer.headers["Content-Length"] == ask("GET /album").headers["Content-Length"]
 
 
 def test_a_privilege_is_missing_otherwise_for_who_signed_in(ask: Ask) -> None:

@@ -51,6 +51,7 @@ def ask(rare: Database) -> Iterator[Ask]:
         ("many_types?select=id&ts=gt.2020-01-01T00:00:00%2B00:00&i=lt.2 days", [{"id": 1}]),
         ("shapes?select=corner->x,corners->0->y", [{"x": 1, "y": 4}]),
         ("shapes?select=id&corner->>y=eq.2", [{"id": 1}]),
+        ("clothes?select=size,label&found=fts.warm", [{"size": "l", "label": "red"}]),
     ],
 )
 def test_reading(ask: Ask, target: str, rows: list[dict[str, object]]) -> None:
@@ -81,6 +82,7 @@ def test_a_key_shown_in_part_is_none(ask: Ask) -> None:
         ("rpc/films_like?word=t%25", "application/vnd.shout", "application/vnd.shout", "TWO"),
         ("rpc/typed", "application/vnd.shout", "application/vnd.shout", "HEY"),
         ("rpc/typed", "application/json", "application/json; charset=utf-8", '"HEY"'),
+        ("rpc/quiet", "application/vnd.quiet", "application/vnd.Quiet", "hush"),
         ("awards", "unknown/type", "application/octet-stream", "Gold"),
         ("awards", "*/*", "application/octet-stream", "Gold"),
         ("awards?select=name", "*/*", "application/json; charset=utf-8", '[{"name":"Gold"}]'),
@@ -109,6 +111,7 @@ def test_media_types_of_its_own_need_the_whole_row(ask: Ask) -> None:
         ("both_ways?a=1", {"a": 2, "b": 3}),
         ("null_int", None),
         ("json_text", {"a": 1}),
+        ("level", "repeatable read"),
         ("films_like?word=o%25&select=title,awards(name)", [{"title": "One", "awards": {"name": "Gold"}}]),
     ],
 )
@@ -125,6 +128,16 @@ def test_whole_bodies(ask: Ask) -> None:
     assert both.status_code == 300
     assert both.json()["message"].endswith('between: we!rd "é.raw_both( => json), we!rd "é.raw_both( => jsonb)')
     assert ask("POST /rpc/do_nothing").status_code == 404
+
+
+def test_the_root_describes_domains_by_what_they_rest_on(ask: Ask) -> None:
+    document = ask("GET /").json()
+    clothes = document["definitions"]["clothes"]["properties"]
+    assert clothes["size"] == {"type": "string", "format": '"we!rd ""é".own_size', "enum": ["s", "l"]}
+    assert clothes["label"] == {"type": "string", "format": "text", "default": "none"}
+    assert clothes["found"] == {"type": "string", "format": "tsvector"}
+    shapes = document["definitions"]["shapes"]["properties"]
+    assert shapes["corners"]["items"] == {"type": "string"}
 
 
 def test_the_timezone_shows(ask: Ask) -> None:

@@ -68,6 +68,8 @@ def test_media_types(ask: Ask, target: str, accept: str, content_type: str, text
         ("tags?select=id", "text/plain", "text/plain"),
         ("albums", "application/vnd.pgrst.plan", 'application/vnd.pgrst.plan+text; for="application/json"'),
         ("rpc/pair", "application/octet-stream", "application/octet-stream"),
+        ("albums", "Text/HTML; level=1;q=0.3", "Text/HTML;level=1"),
+        ("albums", "", ""),
     ],
 )
 def test_media_types_that_cannot_be_made(ask: Ask, target: str, accept: str, shown: str) -> None:
@@ -152,6 +154,11 @@ def test_the_root_describes_what_may_be_used(ask: Ask, shop: Database) -> None:
     assert set(document["paths"]["/readable"]) == {"get"}
     assert set(document["paths"]["/rpc/nothing"]) == {"post"}
     assert set(document["paths"]["/rpc/pair"]) == {"get", "post"}
+    assert "parameters" not in document["paths"]["/rpc/pair"]["get"]
+    assert document["paths"]["/rpc/pair"]["post"]["parameters"] == [
+        {"name": "args", "required": True, "in": "body", "schema": {"type": "object"}},
+        {"$ref": "#/parameters/preferParams"},
+    ]
     assert "/gated" not in document["paths"]
     assert "/boxes" not in document["paths"]
     labels = document["definitions"]["labels"]

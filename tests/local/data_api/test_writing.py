@@ -61,6 +61,7 @@ def test_bulk_inserts(ask: Ask) -> None:
         ("POST /labels", '[{"id": 1}, 2]', {}, "All object keys must match"),
         ("POST /labels", "[1]", {}, "All object keys must match"),
         ("POST /labels", "id,name\n1", {"Content_Type": "text/csv"}, "All lines must have same number of fields"),
+        ("POST /labels", "id,name", {"Content_Type": "text/csv"}, 'parse error (not enough input) at ""'),
         ("POST /labels", "x", {"Content_Type": "text/html"}, "Content-Type not acceptable: text/html"),
         ("PATCH /labels?id=eq.1", "{", {}, "Empty or invalid json"),
     ],
