@@ -205,8 +205,6 @@ create index social_account_platform_id_idx on public.social_account (platform_i
 create index social_account_status_id_idx on public.social_account (status_id);
 create index social_account_due_idx on public.social_account (next_sync_at) where deleted_at is null and sync_mode = 'auto';
 create index social_account_public_idx on public.social_account (user_id) where is_public;
--- At most one primary account for each of a user's platforms; choosing another clears the old one (trigger below).
-create unique index social_account_one_primary on public.social_account (user_id, platform_id) where is_primary;
 
 -- Where the owner and the platform are left out they are the connection's; where they are given the key checks them.
 create function private.fill_social_account()
@@ -265,6 +263,23 @@ $$;
 comment on function private.on_profile_public_changed() is 'Carries a flip of the profile switch to the user''s accounts (and they carry it to their items).';
 revoke execute on function private.on_profile_public_changed() from public, anon, authenticated, service_role;
 
+-- One primary account for each of a user's platforms: choosing another unchooses the one before. No unique index, for that
+-- would be asked row by row and one request may choose several; the first of them stays. What keeps two requests apart is
+-- the lock on the subscription, which clients take before they touch an account and connecting holds anyway.
+create function private.queue_choosing_primary()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    perform 1 from public.subscription as s where s.user_id = auth.uid() for update;
+    return null;
+end;
+$$;
+comment on function private.queue_choosing_primary() is 'Lets one request of a user at a time choose primary accounts.';
+revoke execute on function private.queue_choosing_primary() from public, anon, authenticated, service_role;
+
 create function private.clear_other_primary()
 returns trigger
 language plpgsql
@@ -272,9 +287,12 @@ security definer
 set search_path = ''
 as $$
 begin
+    perform 1 from public.subscription as s where s.user_id = new.user_id for update;
     update public.social_account as a set is_primary = false
-    where a.user_id = new.user_id and a.platform_id = new.platform_id and a.is_primary and a.id <> new.id;
-    return new;
+    where a.user_id = new.user_id and a.platform_id = new.platform_id and a.is_primary and a.id <> new.id
+        -- Unless another account of the same statement has been kept already.
+        and exists (select 1 from public.social_account as k where k.id = new.id and k.is_primary);
+    return null;
 end;
 $$;
 comment on function private.clear_other_primary() is 'Choosing a primary account unchooses the one before on the same platform.';
@@ -283,7 +301,9 @@ revoke execute on function private.clear_other_primary() from public, anon, auth
 create trigger a_fill before insert on public.social_account
 for each row when (new.user_id is null or new.platform_id is null or new.status_id is null)
 execute function private.fill_social_account();
-create trigger clear_other_primary before insert or update of is_primary on public.social_account
+create trigger queue_choosing_primary before update of is_primary on public.social_account
+for each statement execute function private.queue_choosing_primary();
+create trigger clear_other_primary after insert or update of is_primary on public.social_account
 for each row when (new.is_primary) execute function private.clear_other_primary();
 create trigger refuse_owner_change before update of user_id on public.social_account
 for each row when (new.user_id is distinct from old.user_id) execute function private.refuse_change('user_id');

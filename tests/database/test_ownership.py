@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -385,15 +385,45 @@ def test_an_item_shown_while_its_owner_hides_is_hidden(world: World, child_first
         assert anon.execute("select 1 from content_item").fetchall() == []
 
 
+def primaries(world: World) -> list[UUID]:
+    with world.database.as_user(world.owner) as own:
+        return [
+            row["id"] for row in own.execute("select id from social_account where is_primary and user_id = auth.uid()")
+        ]
+
+
 def test_one_primary_account_a_platform(world: World) -> None:
-    with world.database.as_superuser() as superuser:
-        second = insert(superuser, "social_account", world.new_row("social_account", world.owner))["id"]
     first = world.at(world.owner, "social_account")
-    for chosen in (first, second, first):
+    with world.database.as_superuser() as superuser:
+        more = [insert(superuser, "social_account", world.new_row("social_account", world.owner))["id"] for _ in "ab"]
+    for chosen in (first, *more, first):
         with world.database.as_user(world.owner) as own:
             own.execute("update social_account set is_primary = true where id = %s", [chosen])
-            primaries = own.execute("select id from social_account where is_primary").fetchall()
-        assert primaries == [{"id": chosen}]
+        assert primaries(world) == [chosen]
+    for chosen in (first, *more):  # wherever the old one stands among those that one request chooses
+        with world.database.as_user(world.owner) as own:
+            own.execute("update social_account set is_primary = id = %s where user_id = auth.uid()", [chosen])
+        with world.database.as_user(world.owner) as own:
+            own.execute("update social_account set is_primary = true where user_id = auth.uid()")
+        assert len(primaries(world)) == 1
+
+
+def test_two_requests_choose_one_primary_account(world: World) -> None:
+    database = world.database
+    with database.as_superuser() as superuser:
+        more = [insert(superuser, "social_account", world.new_row("social_account", world.owner))["id"] for _ in "ab"]
+
+    def choose(account: UUID) -> None:
+        with database.as_user(world.owner) as own:
+            own.execute("update social_account set is_primary = true where id = %s", [account])
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.as_user(world.owner) as own:
+            own.execute("update social_account set is_primary = true where id = %s", [more[0]])
+            waiting = pool.submit(choose, more[1])
+            wait_until(lambda: blocked_sessions(database) == 1)
+        waiting.result(30)
+    assert primaries(world) == [more[1]]
 
 
 @pytest.mark.parametrize("claims", [{}, {"sub": None}, {"role": "service_role"}])
