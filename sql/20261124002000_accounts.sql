@@ -266,6 +266,26 @@ $$;
 comment on function private.on_auth_user_email_changed() is 'Keeps users.email in step with Auth.';
 revoke execute on function private.on_auth_user_email_changed() from public, anon, authenticated, service_role;
 
+create function private.on_auth_user_leaving()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    -- Parents go before their children; everybody else locks a child first and then, by a foreign key, the profile.
+    perform 1 from public.subscription as s where s.user_id = old.id for update;
+    perform 1 from public.platform_connection as c where c.user_id = old.id order by c.id for update;
+    perform 1 from public.social_account as a where a.user_id = old.id order by a.id for update;
+    return old;
+end;
+$$;
+comment on function private.on_auth_user_leaving() is
+    'Locks what charges and syncs lock, in their order, before a user is deleted, so that neither waits for the other in a circle.';
+revoke execute on function private.on_auth_user_leaving() from public, anon, authenticated, service_role;
+
+create trigger streamvibe_user_leaving before delete on auth.users
+for each row execute function private.on_auth_user_leaving();
 create trigger streamvibe_user_created after insert on auth.users
 for each row execute function private.on_auth_user_created();
 create trigger streamvibe_user_email_changed after update on auth.users

@@ -63,7 +63,7 @@ revoke execute on function private.vault_drop(text) from public, anon, authentic
 insert into private.setting (key, value, comment) values
 ('vault.orphan_age', '"1 hour"', 'How old a secret without its row must be before the sweep takes it.');
 
-create function private.sweep_secrets()
+create function private.sweep_secrets(max_rows integer)
 returns integer
 language plpgsql
 security definer
@@ -72,18 +72,22 @@ as $$
 declare
     v_count integer;
 begin
-    delete from vault.secrets as s
-    where s.name ~ '^(platform_connection|seo_connection|revocation):'
-        and s.created_at < now() - private.setting_interval('vault.orphan_age')
-        and not exists (select 1 from public.platform_connection as c where c.vault_secret_name = s.name)
-        and not exists (select 1 from public.seo_connection as c where c.vault_secret_name = s.name)
-        and not exists (select 1 from private.revocation as r where r.vault_secret_name = s.name);
+    delete from vault.secrets as d
+    where d.id in (
+        select s.id from vault.secrets as s
+        where s.name ~ '^(platform_connection|seo_connection|revocation):'
+            and s.created_at < now() - private.setting_interval('vault.orphan_age')
+            and not exists (select 1 from public.platform_connection as c where c.vault_secret_name = s.name)
+            and not exists (select 1 from public.seo_connection as c where c.vault_secret_name = s.name)
+            and not exists (select 1 from private.revocation as r where r.vault_secret_name = s.name)
+        limit max_rows
+    );
     get diagnostics v_count = row_count;
     return v_count;
 end;
 $$;
-comment on function private.sweep_secrets() is 'Deletes secrets whose row is gone without its trigger; how many. Called by purge_expired.';
-revoke execute on function private.sweep_secrets() from public, anon, authenticated, service_role;
+comment on function private.sweep_secrets(integer) is 'Deletes secrets whose row is gone without its trigger; how many. Called by purge_expired.';
+revoke execute on function private.sweep_secrets(integer) from public, anon, authenticated, service_role;
 
 create function private.drop_connection_secret()
 returns trigger

@@ -342,7 +342,7 @@ for each row when (
 -- that has to serve all filters at once serves none of them by an index.
 --
 -- Words are looked for as they are; if nothing has them, the last one may be the beginning of a word; if there is still
--- nothing, titles with a similar word are found, so that a slip of the finger is forgiven. Which of the three it is
+-- nothing, titles with a similar word are found, so that a slip of the finger (two letters of eight) is forgiven. Which of the three it is
 -- depends on the query alone and not on the page asked for: paging is stable.
 -- ---------------------------------------------------------------------------------------------------------------------
 
@@ -428,6 +428,10 @@ begin
     if max_results is null or max_results not between 1 and 100 or skip is null or skip not between 0 and 10000 then
         raise exception 'max_results must be 1 to 100, skip 0 to 10000' using errcode = 'PT422';
     end if;
+    if char_length(search_content.platform) > 63 or char_length(search_content.content_type) > 63
+        or char_length(array_to_string(search_content.tags, '')) > 20000 or cardinality(search_content.tags) > 500 then
+        raise exception 'platform, content_type or tags are too long' using errcode = 'PT422';
+    end if;
 
     v_filter := case search_content.scope
         when 'own' then 'i.social_account_id = any($2)'
@@ -454,6 +458,9 @@ begin
             when 'similar' then '$10 operator(extensions.<%) i.title'
             else 'i.search_vector @@ $1'
         end;
+        if v_tier = 'similar' then
+            perform set_config('pg_trgm.word_similarity_threshold', '0.5', true);
+        end if;
         -- The best are chosen first; only they are joined and marked.
         v_statement := 'select h.id, h.social_account_id, p.slug, t.slug, h.title, h.description, h.platform_url, h.thumbnail_url,'
             || ' h.published_at, h.views_count, h.tags, h.rank,'

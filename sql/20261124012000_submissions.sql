@@ -236,6 +236,7 @@ insert into private.setting (key, value, comment) values
 ('seo.breaker_probe', '"30 seconds"', 'How long the one call after a pause may take before another one is let through.'),
 ('seo.verification_waits', '["10 minutes", "1 hour", "6 hours", "1 day", "3 days"]', 'Waits between tries of new credentials.'),
 ('seo.auto_window', '"3 days"', 'Automatic submission takes items published within this time, never the whole back catalogue.'),
+('seo.most_sites', '100', 'Sites that one user may have connected.'),
 ('seo.auto_lease', '"15 minutes"', 'An automatic submission that is not done by then is handed to the queue again, three times at most.');
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -365,6 +366,14 @@ begin
     ) then
         raise exception 'page_url must start with the site''s address and hold {platform_content_id} or {id}'
             using errcode = 'PT422', hint = 'page_url_refused';
+    end if;
+    perform 1 from public.subscription as u where u.user_id = v_user_id for update;
+    if (select count(*) from public.seo_connection as c where c.user_id = v_user_id) >= private.setting_int('seo.most_sites')
+        and not exists (
+            select 1 from public.seo_connection as c join public.search_engine as e on e.id = c.search_engine_id
+            where c.user_id = v_user_id and c.site_url = v_site_url and e.slug = lower(connect_search_engine.engine)
+        ) then
+        raise exception 'No more sites can be connected; disconnect one first.' using errcode = 'PT409', hint = 'too_many_sites';
     end if;
     insert into public.seo_connection (user_id, search_engine_id, site_url, page_url_template)
     select v_user_id, e.id, v_site_url, v_template from public.search_engine as e

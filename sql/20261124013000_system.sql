@@ -81,7 +81,8 @@ create table public.cache_store (
     expires_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    constraint cache_store_key_length check (char_length(key) between 1 and 500)
+    constraint cache_store_key_length check (char_length(key) between 1 and 500),
+    constraint cache_store_category_length check (char_length(category) <= 200)
 );
 comment on table public.cache_store is 'The workers'' cache. No client role reads it.';
 create index cache_store_expires_at_idx on public.cache_store (expires_at) where expires_at is not null;

@@ -71,6 +71,7 @@ declare
     v_cache integer;
     v_trends integer;
     v_notifications integer;
+    v_states integer;
     v_archived integer;
 begin
     if max_rows is null or max_rows not between 1 and 100000 then
@@ -91,10 +92,16 @@ begin
         select e.id from public.notification as e where e.expires_at <= now() limit max_rows for update skip locked
     );
     get diagnostics v_notifications = row_count;
+    delete from private.oauth_state as o
+    where o.state_hash in (
+        select e.state_hash from private.oauth_state as e
+        where e.created_at + private.setting_interval('oauth.state_ttl') <= now() limit max_rows for update skip locked
+    );
+    get diagnostics v_states = row_count;
     v_archived := private.archive_audit_log(private.setting_interval('audit.archive_after'), max_rows);
     return jsonb_build_object(
-        'cache_store', v_cache, 'trending_keyword', v_trends, 'notification', v_notifications, 'audit_log', v_archived,
-        'secrets', private.sweep_secrets()
+        'cache_store', v_cache, 'trending_keyword', v_trends, 'notification', v_notifications, 'oauth_state', v_states,
+        'audit_log', v_archived, 'secrets', private.sweep_secrets(max_rows)
     );
 end;
 $$;

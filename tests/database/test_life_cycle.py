@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from tests.database.world import ONE_A_USER, World, build_world, key_of
+from tests.database.waiting import blocked_sessions, wait_until
+from tests.database.world import ONE_A_USER, World, build_world, insert, key_of
 from tests.databases import Database
 
 # Tables whose rows are nobody's.
@@ -105,6 +107,21 @@ def test_a_deleted_user_takes_nothing_of_others_along(world: World) -> None:
             assert kept == {"n": 1}, table
 
 
+def test_a_deletion_waits_for_a_running_charge_and_not_in_a_circle(world: World) -> None:
+    """The charge holds the counter and then needs the profile; deleting the profile first would need both in turn."""
+    database = world.database
+    with ThreadPoolExecutor(1) as pool:
+        with database.connect("postgres", autocommit=False) as charge:
+            charge.execute("select 1 from subscription where user_id = %s for update", [world.owner])
+            deletion = pool.submit(database.delete_user, world.owner)
+            wait_until(lambda: blocked_sessions(database) == 1)
+            insert(charge, "notification", {"user_id": world.owner, "title": "Charged"})
+            charge.commit()
+        deletion.result(30)
+    with database.as_superuser() as superuser:
+        assert superuser.execute("select 1 from users where id = %s", [world.owner]).fetchone() is None
+
+
 # -------------------------------------------------------------------------------------------------------- export
 
 
@@ -167,6 +184,13 @@ def test_purging_takes_what_has_expired_in_bounded_calls_and_nothing_else(world:
         )
         superuser.execute(
             """
+            insert into private.oauth_state (state_hash, user_id, platform_id, created_at)
+            select repeat(n::text, 64), %s, %s, now() - n * interval '10 minutes' from generate_series(0, 3) as n
+            """,
+            [world.owner, world.lookups["platform"]["youtube"]],
+        )
+        superuser.execute(
+            """
             insert into trending_keyword (keyword, valid_from, valid_until)
             values ('old', now() - interval '2 days', now())
             """
@@ -180,8 +204,14 @@ def test_purging_takes_what_has_expired_in_bounded_calls_and_nothing_else(world:
     assert [one["cache_store"] for one in counts] == [2, 2, 1, 0]
     assert [one["notification"] for one in counts] == [1, 0, 0, 0]
     assert [one["trending_keyword"] for one in counts] == [1, 0, 0, 0]
+    assert [one["oauth_state"] for one in counts] == [2, 1, 0, 0]
     with world.database.as_superuser() as superuser:
-        for table, kept in (("cache_store", 3), ("notification", 2), ("trending_keyword", 2)):
+        for table, kept in (
+            ("cache_store", 3),
+            ("notification", 2),
+            ("trending_keyword", 2),
+            ("private.oauth_state", 1),
+        ):
             assert superuser.execute(f"select count(*) as n from {table}").fetchone() == {"n": kept}, table
 
 

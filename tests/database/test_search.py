@@ -106,6 +106,7 @@ def test_it_finds_exactly_what_row_level_security_shows(world: World, scope: str
         ("sourd", ["title", "tags", "description"]),
         ("sourdough begin", ["title"]),
         ("sourdouhg", ["title"]),
+        ("begginers", ["title"]),
         ("zzzzzz", []),
         ("", []),
         ("   ", []),
@@ -164,6 +165,9 @@ def test_highlights_are_html_with_no_tags_but_ours(world: World) -> None:
         ({"query": "x", "max_results": 2**31 - 1}, "PT422"),
         ({"query": "x", "max_results": None}, "PT422"),
         ({"query": "x", "skip": -1}, "PT422"),
+        ({"query": "x", "platform": "x" * 1_000_000}, "PT422"),
+        ({"query": "x", "content_type": "x" * 1_000_000}, "PT422"),
+        ({"query": "x", "tags": ["x" * 1_000_000]}, "PT422"),
         ({"query": "x", "skip": 2**31 - 1}, "PT422"),
     ],
 )

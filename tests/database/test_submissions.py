@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,6 +42,17 @@ def refusal(database: Database, user_id: UUID, engine: str, site: str, credentia
     message = refused.value.diag.message_primary or ""
     assert "s3cret" not in message
     return refused.value.sqlstate or "", refused.value.diag.message_hint or ""
+
+
+def test_nobody_fills_the_vault_with_sites(new_database: Callable[[], Database]) -> None:
+    database = new_database()
+    user = database.create_user()
+    with database.as_owner() as owner:
+        owner.execute("update private.setting set value = '2' where key = 'seo.most_sites'")
+    for site in (SITE, "https://second.example/", SITE):  # the same site again is no further one
+        connect(database, user, "indexnow", site, KEY)
+    assert refusal(database, user, "indexnow", "https://third.example/", KEY) == ("PT409", "too_many_sites")
+    assert refusal(database, user, "bing", SITE, {"api_key": "x"}) == ("PT409", "too_many_sites")
 
 
 def secret_of(database: Database, connection_id: str) -> Any:

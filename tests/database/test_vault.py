@@ -171,7 +171,7 @@ def test_clients_reach_no_secret(database: Database, role: str) -> None:
         sql.SQL("select private.vault_drop(%(name)s)"),
         sql.SQL("select private.use_token(%(id)s::uuid, 0, null)"),
         sql.SQL("select use_token(%(id)s::uuid, 0, null)"),
-        sql.SQL("select private.sweep_secrets()"),
+        sql.SQL("select private.sweep_secrets(10)"),
         sql.SQL("select * from private.revocation"),
     ]
     with database.as_role(role, {"sub": str(user_id)}) as client:
