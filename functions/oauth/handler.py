@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SkipValidation
 
 from functions.core import settings
 from functions.core.app import SignedIn, create_app, lambda_handler
@@ -34,10 +34,10 @@ class Start(BaseModel):
 class Completion(BaseModel):
     """What the browser brought back from the platform."""
 
-    # An attempt without a code burns its state all the same, so the code's absence is the service's to refuse.
-    code: Annotated[str, Field(max_length=service.LONGEST_CODE_CHARACTERS)] | None = None
+    # An attempt burns its state whatever else is wrong with it, so the rest is the service's to refuse.
+    code: Annotated[str | None, SkipValidation] = None
     state: Annotated[str, Field(min_length=1, max_length=service.LONGEST_STATE_CHARACTERS)]
-    iss: Annotated[str, Field(max_length=500)] | None = None
+    iss: Annotated[str | None, SkipValidation] = None
 
 
 @app.post("/oauth/{platform}/authorize")

@@ -51,7 +51,7 @@ def relay_url(platform: str, params: dict[str, str]) -> str:
     return f"{settings.APP_URL.value()}/#{urlencode({'platform': platform, **relayed})}"
 
 
-def complete(user_id: str, platform: str, code: str | None, state: str, iss: str | None) -> Row:
+def complete(user_id: str, platform: str, code: object, state: str, iss: object) -> Row:
     """Complete: `{connection, accounts, skipped_accounts, missing_scopes, cannot, return_to}`.
 
     The state is burnt first, by whoever presents it and whatever else is wrong; only then the rest is looked at, and
@@ -64,7 +64,7 @@ def complete(user_id: str, platform: str, code: str | None, state: str, iss: str
         raise InvalidRequestError(STATE_REFUSED, code="invalid_state")
     if iss is not None and iss != oauth2.expected_issuer(spec.oauth):
         raise InvalidRequestError("The answer does not come from the platform that was asked.", code="invalid_issuer")
-    if not code:
+    if not isinstance(code, str) or not 0 < len(code) <= LONGEST_CODE_CHARACTERS:
         raise InvalidRequestError("The platform gave no authorisation code.", code="missing_code")
     with http.deadline(UPSTREAM_SECONDS):
         # Some platforms append this to the redirect; it is no part of the code.

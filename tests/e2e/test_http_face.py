@@ -106,6 +106,31 @@ def test_every_answer_is_named_and_kept_from_caches(functions: httpx.Client, met
         assert document["code"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/sync", 405, "method_not_allowed"),
+        ("DELETE", "/oauth/youtube/callback", 405, "method_not_allowed"),
+    ],
+)
+def test_what_is_no_route_answers_like_all_else(
+    functions: httpx.Client, stack: Stack, method: str, path: str, status: int, code: str
+) -> None:
+    answer = functions.request(method, path, headers={"Origin": stack.env["APP_URL"]})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert answer.headers["access-control-allow-origin"] == stack.env["APP_URL"]
+
+
+def test_a_body_that_is_too_large_even_for_the_gateway_gets_a_problem_too(functions: httpx.Client) -> None:
+    answer = functions.post("/sync", content=b" " * (10 * 1024 * 1024 + 1))
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
 @pytest.mark.parametrize("token", [None, "x", "sb_secret_x", "eyJhbGciOiJub25lIn0.e30."])
 @pytest.mark.parametrize(("method", "path"), NEED_A_USER)
 def test_without_a_good_token_the_answer_is_401(

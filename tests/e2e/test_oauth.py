@@ -201,6 +201,25 @@ def test_a_missing_code_is_refused_and_burns_the_state(upstream: Upstream, creat
     burnt(creator, platform, brought)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [({"code": 5}, "missing_code"), ({"code": "x" * 5000}, "missing_code"), ({"iss": [1]}, "invalid_issuer")],
+    ids=["number", "long", "list"],
+)
+def test_a_completion_of_other_types_burns_the_state_too(
+    upstream: Upstream, creator: Creator, wrong: dict[str, Any], code: str
+) -> None:
+    brought = creator.visit("youtube")
+    refused(
+        upstream,
+        "youtube",
+        lambda: creator.call("POST", "/oauth/youtube/callback", json={**brought, **wrong}),
+        422,
+        code,
+    )
+    burnt(creator, "youtube", brought)
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(
     ("fault", "status", "code"),

@@ -141,6 +141,7 @@ class TestSignUp:
             ({"email": "a@b.example", "password": "x" * 73}, 400, "validation_failed"),
             ({"phone": "15551234567", "password": PASSWORD}, 400, "phone_provider_disabled"),
             ({"email": 5, "password": PASSWORD}, 400, "bad_json"),
+            ({"email": "a@b.example", "password": PASSWORD, "data": {"a": ["\x00"]}}, 400, "validation_failed"),
         ],
     )
     def test_refusals(self, project: Project, body: dict[str, Any], status: int, code: str) -> None:
@@ -152,7 +153,9 @@ class TestSignUp:
         assert newer.headers["X-Supabase-Api-Version"] == "2024-01-01"
 
     @pytest.mark.parametrize(
-        "content", [b"{", b"[]", b"\xff", b'{"email": "a@b.example", "password": "\\ud800xxxxxx"}']
+        "content",
+        [b"{", b"[]", b"\xff", b'{"email": "a@b.example", "password": "\\ud800xxxxxx"}', b"[" * 100_000],
+        ids=["half", "list", "no utf-8", "surrogate", "deep"],
     )
     def test_a_body_that_is_no_json(self, project: Project, content: bytes) -> None:
         answer = httpx.post(f"{project.url}/auth/v1/signup", content=content, headers={"apikey": KEYS.publishable})

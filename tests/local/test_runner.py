@@ -200,6 +200,7 @@ class TestHttp:
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == "https://app.example"
         assert preflight.headers["access-control-allow-headers"] == "authorization"
+        assert preflight.headers["x-request-id"]
         answer = functions.post("/echo", headers={"Origin": "https://app.example"})
         assert answer.headers["access-control-expose-headers"] == "x-request-id"
         other = functions.post("/echo", headers={"Origin": "https://evil.example"})

@@ -53,9 +53,10 @@ def token(call: Call) -> Answer:
     user = users.find_user_by(call.connection, column, value)
     # The same work for an unknown user, so that the answer's time does not tell.
     matches = verify_password(call.text("password"), user["encrypted_password"] if user else hash_password("nobody"))
+    if user is not None:
+        sessions.check_not_banned(call.connection, user["id"])
     if user is None or not matches:
         raise AuthError(400, "invalid_credentials", "Invalid login credentials")
-    sessions.check_not_banned(call.connection, user["id"])
     if not user[f"{column}_confirmed_at"]:
         raise AuthError(400, f"{column}_not_confirmed", f"{column.capitalize()} not confirmed")
     return 200, _open(call, user["id"], "password")

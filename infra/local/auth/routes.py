@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from infra.local.auth import account, admin
 from infra.local.auth.calls import Answer, Call, Handler
-from infra.local.auth.errors import API_VERSION_HEADER, AuthError
+from infra.local.auth.errors import API_VERSION_HEADER, AuthError, validation_failed
 from infra.local.auth.sessions import Client, Issuer
 
 Pool = ConnectionPool[psycopg.Connection[DictRow]]
@@ -137,8 +137,19 @@ def _read_body(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw)
         json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AuthError(400, "bad_json", f"Could not parse request body as JSON: {error}") from None
     if not isinstance(body, dict):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON: not an object")
+    if _holds_nul(body):
+        raise validation_failed("Text cannot hold the character NUL")
     return body
+
+
+def _holds_nul(value: Any) -> bool:
+    """Postgres has no place for it, neither in text nor in jsonb."""
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\x00" in value

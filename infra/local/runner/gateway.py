@@ -93,7 +93,9 @@ class HttpApi:
             return await asyncio.to_thread(self._local, request)
         origin = request.header("origin")
         if self.service.cors and origin and request.method == "OPTIONS":
-            return Answer(204, _cors_headers(self.service.cors, origin, preflight=True), b"")
+            allowed = _cors_headers(self.service.cors, origin, preflight=True)
+            named = (("x-request-id", request.request_id), ("apigw-requestid", request.request_id))
+            return Answer(204, (*allowed, *named), b"")
         answer = await self._routed(request)
         headers = [*answer.headers, ("apigw-requestid", request.request_id)]
         if self.service.cors and origin:

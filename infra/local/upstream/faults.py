@@ -28,6 +28,16 @@ FIELDS = (
     "stream",
     "after",
 )
+KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "path": str,
+    "method": str,
+    "times": int,
+    "status": int,
+    "headers": dict,
+    "delay_seconds": (int, float),
+    "drop": bool,
+    "after": bool,
+}
 
 
 @dataclass(slots=True)
@@ -55,10 +65,15 @@ class Fault:
             raise ValueError(f"unknown fault fields {unknown}; known are {list(FIELDS)}")
         if not isinstance(fields.get("host"), str) or not fields["host"]:
             raise ValueError("a fault needs the host it applies to")
+        for name, kinds in KINDS.items():
+            value = fields.get(name)
+            if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool)):
+                raise ValueError(f"{name} cannot be {value!r}")
         fault = cls(**{name: value for name, value in fields.items() if value is not None or name == "times"})
+        fault.host = fault.host.lower()
         if fault.stream not in (None, *STREAMS):
             raise ValueError(f"stream is one of {list(STREAMS)}")
-        if fault.times is not None and (isinstance(fault.times, bool) or fault.times < 1):
+        if fault.times is not None and fault.times < 1:
             raise ValueError("times is at least 1, or null for a fault that stays until cleared")
         return fault
 

@@ -136,6 +136,8 @@ def test_bad_control_requests_say_what_is_wrong(client: httpx.Client) -> None:
         ({}, "host"),
         ({"host": "h", "tims": 1}, "tims"),
         ({"host": "h", "times": 0}, "times"),
+        ({"host": "h", "times": True}, "times"),
+        ({"host": "h", "delay_seconds": "1"}, "delay_seconds"),
     ):
         answer = client.post("/_sim/faults", json=body)
         assert answer.status_code == 400
