@@ -76,7 +76,7 @@ async def respond_root(
         tables = [table for table in tables if table.name in visible]
         routines = [routine for routine in routines if routine.name in callable_]
     document = describe(loaded.config, cache, tables, routines, description.decode() if description else None)
-    return Response(200, headers, json.dumps(document, ensure_ascii=False).encode())
+    return Response(200, headers, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _query(text: str, schema: str) -> Statement:

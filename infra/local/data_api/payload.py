@@ -39,7 +39,7 @@ def read_payload(body: bytes, content_type: MediaType, *, is_call: bool, columns
         case "text/csv":
             return _from_csv(body)
         case "application/x-www-form-urlencoded":
-            pairs = [(name, value or "") for name, value in parse_pairs(body.decode("utf-8", "replace"))]
+            pairs = [(name, value or "") for name, value in parse_pairs(body.decode("latin-1"))]
             if is_call:
                 return Payload(b"", frozenset(name for name, _ in pairs), pairs)
             return _encoded(dict(pairs))

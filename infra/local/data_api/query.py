@@ -35,7 +35,7 @@ class Query:
 
 
 def parse_pairs(text: str) -> list[tuple[str, str | None]]:
-    """`a=1&b` -> [("a", "1"), ("b", None)], percent-decoded, plus signs being blanks."""
+    """`a=1&b` -> [("a", "1"), ("b", None)], percent-decoded, plus signs being blanks; `text` is bytes as Latin-1."""
     pairs = []
     for pair in text.replace(";", "&").split("&"):
         if pair:
@@ -45,9 +45,9 @@ def parse_pairs(text: str) -> list[tuple[str, str | None]]:
 
 
 def _decode(text: str) -> str:
-    if "%" not in text and "+" not in text:
+    if "%" not in text and "+" not in text and text.isascii():
         return text
-    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")
+    return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8", "replace")
 
 
 # Pairs of a query string; where the third member is a number, the second ends where that operand begins.

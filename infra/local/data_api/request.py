@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from infra.local.data_api import errors
 from infra.local.data_api.media import ANY, JSON, MediaType, parse_accept, parse_media_type
@@ -47,7 +47,10 @@ _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 @dataclass(slots=True)
 class RawRequest:
-    """A request as it came in; header names are lower case, a repeated header's values are joined by commas."""
+    """A request as it came in; header names are lower case, a repeated header's values are joined by commas.
+
+    Path and query string are the bytes of the request line, as Latin-1 letters.
+    """
 
     method: str
     path: str
@@ -129,7 +132,7 @@ def understand(raw: RawRequest, shape: Shape, config: Config, timezones: frozens
 
 def _resource(path: str, config: Config) -> tuple[bool, str | None]:
     """(whether it is a function, its name or the relation's); no name means the root."""
-    segments = [unquote(segment) for segment in path.split("/")[1:]]
+    segments = [unquote_to_bytes(part.encode("latin-1")).decode("utf-8", "replace") for part in path.split("/")[1:]]
     match segments:
         case [] | [""]:
             if config.db_root_spec:

@@ -45,6 +45,7 @@ class _Protocol(asyncio.Protocol):
         self._writable.set()
         self._is_closing = False
         self._is_paused = False
+        self._is_between = True  # requests
 
     # --- the transport ------------------------------------------------------------------------------------------------
 
@@ -66,6 +67,8 @@ class _Protocol(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_between and not data.isascii():
+            data = _with_plain_target(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -100,6 +103,7 @@ class _Protocol(asyncio.Protocol):
     # --- the parser ---------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        self._is_between = False
         self._target, self._headers, self._body = b"", {}, []
 
     def on_url(self, url: bytes) -> None:
@@ -118,6 +122,7 @@ class _Protocol(asyncio.Protocol):
         self._body.append(part)
 
     def on_message_complete(self) -> None:
+        self._is_between = True
         path, _, query = self._target.decode("latin-1").partition("?")
         if "://" in path[:8]:  # a proxy's absolute form
             path = "/" + path.split("/", 3)[3] if path.count("/") > 2 else "/"
@@ -150,6 +155,12 @@ class _Protocol(asyncio.Protocol):
         if self._transport and self._is_paused:
             self._is_paused = False
             self._transport.resume_reading()
+
+
+def _with_plain_target(data: bytes) -> bytes:
+    """The same with the letters of the request line escaped that the parser would refuse there."""
+    line, end, rest = data.partition(b"\r\n")
+    return b"".join(b"%%%02X" % byte if byte > 127 else b"%c" % byte for byte in line) + end + rest
 
 
 def _encode(response: Response, *, keeps_alive: bool, headers_only: bool) -> bytes:

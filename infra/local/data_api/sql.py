@@ -125,8 +125,8 @@ def qualified(name: Name) -> str:
 
 
 def array_literal(items: tuple[str, ...] | list[str]) -> str:
-    """`{"a","b"}`, the text form of an array."""
-    escaped = (item.replace("\\", "\\\\").replace('"', '\\"') for item in items)
+    """`{"a","b"}`, the text form of an array; its items end where a NUL is."""
+    escaped = (item.split("\0", 1)[0].replace("\\", "\\\\").replace('"', '\\"') for item in items)
     return "{" + ",".join(f'"{item}"' for item in escaped) + "}"
 
 

@@ -107,6 +107,14 @@ def test_connections_close_when_asked_or_broken(url: str) -> None:
         assert b"\r\nDate: " in old
 
 
+def test_letters_may_come_unescaped(url: str) -> None:
+    with connected(url) as exchange:
+        found = exchange("GET /artists?select=id&name=eq.Zoë+%26+Søn HTTP/1.1\r\nHost: x\r\n\r\n".encode(), b'"id":3}]')
+        assert b'[{"id":3}]' in found
+        wrong = exchange("GET /ärtists HTTP/1.1\r\nHost: x\r\n\r\n".encode(), b'cache"}')
+        assert "'shop.ärtists'" in wrong.decode()
+
+
 def test_large_bodies_go_both_ways(url: str) -> None:
     word = "x" * 3_000_000
     answer = httpx.post(f"{url}/rpc/whole_text", content=word, headers={"Content-Type": "text/plain"})
