@@ -269,7 +269,7 @@ begin
         raise exception 'This address cannot be used; give the public http or https address of a page of your own site'
             using errcode = 'PT422', hint = 'url_refused';
     end if;
-    if v_host ~ '(^|\.)(youtube\.com|youtu\.be|instagram\.com|tiktok\.com|facebook\.com|fb\.com|fb\.watch|twitter\.com|x\.com)$' then
+    if v_host ~ '(^|\.)(youtube\.com|youtu\.be|youtube-nocookie\.com|instagram\.com|instagr\.am|tiktok\.com|facebook\.com|fb\.com|fb\.watch|twitter\.com|x\.com|t\.co)$' then
         raise exception 'Pages on % belong to the platform: only its owner can submit them. Connect a site of your own that shows your content.', v_host
             using errcode = 'PT422', hint = 'platform_url';
     end if;

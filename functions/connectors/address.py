@@ -23,6 +23,8 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\<>\"{}|^`]|[^\S ]")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _ENCODED_UNSAFE = re.compile(r"%(?:0[0-9a-f]|1[0-9a-f]|7f)|%(?![0-9a-f]{2})", re.I)
+_ENCODED = re.compile(r"%([0-9a-f]{2})", re.I)
+_UNRESERVED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 # Names that never belong to the public web (RFC 6761, RFC 8375, RFC 9476 and the usual home routers').
 _PRIVATE_SUFFIXES = (
     ("localhost",), ("localdomain",), ("local",), ("internal",), ("intranet",), ("lan",), ("home",), ("corp",),
@@ -69,14 +71,24 @@ def parse(url: str) -> WebAddress:
     parts = _PARTS.fullmatch(url)
     if parts is None or (scheme := parts["scheme"].lower()) not in DEFAULT_PORTS:
         raise UrlRefusedError
-    path = quote(parts["path"] or "/", safe="%/:@!$&'()*+,;=~-._[]")
-    query = None if parts["query"] is None else quote(parts["query"], safe="%/:@!$&'()*+,;=~-._?[]")
+    path = _one_spelling(quote(parts["path"] or "/", safe="%/:@!$&'()*+,;=~-._[]"))
+    query = None if parts["query"] is None else _one_spelling(quote(parts["query"], safe="%/:@!$&'()*+,;=~-._?[]"))
     if _ENCODED_UNSAFE.search(path + (query or "")) or _climbs(path):
         raise UrlRefusedError
     address = WebAddress(scheme, _host(parts["authority"], DEFAULT_PORTS[scheme]), path, query)
     if len(str(address)) > MAX_URL_LENGTH:
         raise UrlRefusedError
     return address
+
+
+def _one_spelling(text: str) -> str:
+    """Percent-encodings in capitals, and none where none is needed (RFC 3986, 6.2.2): `%7euser%2f` -> `~user%2F`."""
+    return _ENCODED.sub(_plain_if_unreserved, text)
+
+
+def _plain_if_unreserved(encoded: re.Match[str]) -> str:
+    character = chr(int(encoded[1], 16))
+    return character if character in _UNRESERVED else encoded[0].upper()
 
 
 def _host(authority: str, default_port: int) -> str:

@@ -161,7 +161,8 @@ def error_for(response: Response, *, code: str | None = None, unavailable: bool 
 def plain_word(value: Any) -> str | None:
     """`value` as text if it is a short word such as an error code; anything else could quote what we sent."""
     text = str(value) if isinstance(value, (str, int)) else ""
-    return text if 0 < len(text) <= 64 and text.replace("_", "").replace("-", "").isalnum() else None
+    is_word = text.isascii() and text.replace("_", "").replace("-", "").isalnum()
+    return text if is_word and len(text) <= 64 else None
 
 
 def retry_after_seconds(headers: httpx.Headers) -> float | None:

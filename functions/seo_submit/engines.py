@@ -22,6 +22,7 @@ from functions.database import submissions
 ROWS_PER_CLAIM = 100  # of engines that take one address at a time
 ROWS_PER_STORE = 2000  # so that storing stays far from the database's time limit, refunds of all of them included
 CALLS_DOWN_IN_A_ROW = 3
+MAX_TEXT_CHARACTERS = 2048
 SECONDS_OF_A_CALL = 20.0  # the longest that one page may take: its page, a token, the engine
 
 Result = dict[str, Any]
@@ -101,10 +102,17 @@ class _Turn:
         status = outcome.status
         if is_check and status == "failed" and not 200 <= (outcome.response_status or 0) < 300:
             status = "refused"  # the question was turned down; that says nothing about the page
-        result = asdict(outcome)
+        result = {name: _storable(value) for name, value in asdict(outcome).items()}
         result["has_refused_credentials"] = result.pop("are_credentials_bad") and status != "pending"
         result["is_final"] = status == self._spec.furthest
         return {**result, "status": status, "method": outcome.method or self._spec.slug}
+
+
+def _storable(value: Any) -> Any:
+    """An engine's words without what no text column takes (halves of characters, zeros), and not without end."""
+    if not isinstance(value, str):
+        return value
+    return value.encode(errors="replace").decode().replace("\x00", "")[:MAX_TEXT_CHARACTERS]
 
 
 def _parts(results: Sequence[Result]) -> Iterator[list[Result]]:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _PLATFORM_DOMAINS = {
     "youtube.com": "YouTube",
     "youtu.be": "YouTube",
+    "youtube-nocookie.com": "YouTube",
     "instagram.com": "Instagram",
+    "instagr.am": "Instagram",
     "tiktok.com": "TikTok",
     "facebook.com": "Facebook",
     "fb.com": "Facebook",

@@ -19,7 +19,9 @@ from functions.connectors.spec import Site, SubmissionOutcome
 from functions.core.errors import UrlRefusedError
 
 CALL_SECONDS = 6.0
-MAX_KEPT_CHARACTERS = 2000
+MAX_KEPT_BYTES = 2000
+MAX_KEPT_PARTS = 200
+MAX_COUNT = 10**9
 _SHORTEST_SECRET = 6
 
 
@@ -69,15 +71,38 @@ def bad_answer(
     )
 
 
+def unreadable(response: Response) -> SubmissionOutcome:
+    """The outcome of a 2xx that does not say what the engine's successes say, such as a notice of maintenance."""
+    return SubmissionOutcome(
+        status="pending",
+        reason="unreadable_answer",
+        message=f"{response.service} answered something that could not be read.",
+        response_status=response.status,
+        is_engine_down=True,
+    )
+
+
+def whole(value: Any) -> int | None:
+    """A count that an engine tells, None if it is none; beyond a billion it is a billion."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return min(max(value, 0), MAX_COUNT)
+
+
 def keep(response: Response, site: Site) -> Mapping[str, Any]:
-    """The answer's JSON object without anything that looks like one of the site's secrets; empty if it is too long."""
-    body = response.json_object()
-    text = json.dumps(body)
-    if len(text) > MAX_KEPT_CHARACTERS:
+    """The answer's JSON object without anything that looks like one of the site's secrets.
+
+    Empty if it is too long, or something that no database keeps: NaN, half of a character, a tower of lists.
+    """
+    try:
+        text = json.dumps(response.json_object(), allow_nan=False, ensure_ascii=False)
+        if len(text.encode()) > MAX_KEPT_BYTES or text.count("[") + text.count("{") > MAX_KEPT_PARTS:
+            return {}
+        for secret in _secrets(site.credentials):
+            text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "***")
+        kept: Mapping[str, Any] = json.loads(text.replace("\\u0000", ""))
+    except (ValueError, RecursionError):
         return {}
-    for secret in _secrets(site.credentials):
-        text = text.replace(json.dumps(secret)[1:-1], "***")
-    kept: Mapping[str, Any] = json.loads(text)
     return kept
 
 

@@ -14,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from functions.connectors.client import Request, Response
-from functions.connectors.search.answers import ask, bad_answer, keep
+from functions.connectors.search.answers import ask, bad_answer, keep, unreadable, whole
 from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome
 
 API = "https://ssl.bing.com/webmaster/api.svc/json"
 MAX_URLS = 500
-_DATE = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
+LAST_MILLISECOND = 253_402_300_800_000  # of the year 9999, where Python's calendar ends
+_DATE = re.compile(r"/Date\((-?[0-9]{1,14})(?:[+-]\d{4})?\)/")
 _BAD_CREDENTIALS = {"InvalidApiKey", "NotAuthorized", "NotAllowed", "UserNotFound", "SiteNotFound"}
 _ERROR_WORD = re.compile(r"ERROR!!!\s*(\w{3,40})")
 
@@ -30,7 +31,11 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
     if not answer.ok:
         return [_bad(answer, site)] * len(urls)
     quota = _result(answer)
-    left = min(_number(quota.get("DailyQuota")), _number(quota.get("MonthlyQuota")), len(urls))
+    today, this_month = whole(quota.get("DailyQuota")), whole(quota.get("MonthlyQuota"))
+    known = [number for number in (today, this_month) if number is not None]
+    if not known:
+        return [unreadable(answer)] * len(urls)
+    left = min(*known, len(urls))
     too_many = SubmissionOutcome(
         status="pending",
         reason="daily_quota",
@@ -46,13 +51,15 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
         Request("POST", f"{API}/SubmitUrlbatch", params={"apikey": site.credentials["api_key"]}, json=body), "Bing"
     )
     request = {"siteUrl": site.site_url, "urls": len(batch)}
-    if answer.ok:
+    if answer.ok and "d" not in answer.json_object():
+        outcome = unreadable(answer)
+    elif answer.ok:
         outcome = SubmissionOutcome(
             status="submitted",
             request=request,
             response_status=answer.status,
             response=keep(answer, site),
-            remaining_today=_number(quota.get("DailyQuota")) - len(batch),
+            remaining_today=None if today is None else today - len(batch),
         )
     else:
         outcome = _bad(answer, site, request=request)
@@ -64,6 +71,8 @@ def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
     answer = ask(_get(site, "GetUrlInfo", siteUrl=site.site_url, url=url), "Bing")
     if not answer.ok:
         return _bad(answer, site)
+    if "d" not in answer.json_object():
+        return unreadable(answer)
     found = _result(answer)
     crawled, discovered = _date(found.get("LastCrawledDate")), _date(found.get("DiscoveryDate"))
     said = f"Crawled {crawled:%Y-%m-%d}" if crawled else f"Discovered {discovered:%Y-%m-%d}" if discovered else None
@@ -78,7 +87,9 @@ def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
 def verify(site: Site) -> SubmissionOutcome:
     """Whether the key may ask for the site's quota."""
     answer = ask(_get(site, "GetUrlSubmissionQuota", siteUrl=site.site_url), "Bing")
-    return SubmissionOutcome(status="submitted") if answer.ok else _bad(answer, site)
+    if not answer.ok:
+        return _bad(answer, site)
+    return SubmissionOutcome(status="submitted") if "d" in answer.json_object() else unreadable(answer)
 
 
 def _get(site: Site, method: str, **params: str) -> Request:
@@ -118,14 +129,10 @@ def _result(answer: Response) -> dict[str, Any]:
     return result if isinstance(result, dict) else {}
 
 
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
-
-
 def _date(value: Any) -> datetime | None:
     """From `/Date(ms)/`; Bing's 'never' is a date before 1970."""
     match = _DATE.fullmatch(str(value or ""))
-    if match is None or int(match[1]) <= 0:
+    if match is None or not 0 < int(match[1]) < LAST_MILLISECOND:
         return None
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(match[1]))
 

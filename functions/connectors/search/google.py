@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import quote
 
 from functions.connectors.client import Request, Response
-from functions.connectors.search.answers import ask, bad_answer, keep, load
+from functions.connectors.search.answers import ask, bad_answer, keep, load, unreadable
 from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome, SubmissionStatus
 
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address; a key file's own `token_uri` is not used
@@ -37,6 +37,7 @@ SITES_URL = "https://searchconsole.googleapis.com/webmasters/v3/sites"
 SCOPES = "https://www.googleapis.com/auth/indexing https://www.googleapis.com/auth/webmasters.readonly"
 ASSERTION_SECONDS = 3600
 TOKEN_MARGIN_SECONDS = 120
+MAX_DETAIL_DEPTH = 6
 
 ADVICE = (
     "Google takes direct submissions of job postings and live streams only. For this page, keep it in the sitemap that "
@@ -49,6 +50,8 @@ _START = re.compile(r"<!--|<script\b([^>]{0,1000})>", re.IGNORECASE)
 _END_OF_COMMENT = re.compile(r"-->")
 _END_OF_SCRIPT = re.compile(r"</script\b", re.IGNORECASE)
 _JSON_LD = re.compile(r"\btype\s*=\s*[\"']?\s*application/ld\+json\b", re.IGNORECASE)
+
+_TOKEN = re.compile(r"[!-~]{1,8192}")
 
 _tokens: dict[str, tuple[str, float]] = {}
 
@@ -67,6 +70,8 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
         return [answer]
     if not answer.ok:
         return [_bad(answer, site, request=request)]
+    if "urlNotificationMetadata" not in answer.json_object():
+        return [unreadable(answer)]
     return [
         SubmissionOutcome(
             status="submitted", request=request, response_status=answer.status, response=keep(answer, site)
@@ -88,6 +93,8 @@ def inspect(site: Site, url: str, _: str | None) -> SubmissionOutcome:
         return _bad(answer, site, request=request)
     result = _object(answer.json_object(), "inspectionResult")
     found = _object(result, "indexStatusResult")
+    if not found:
+        return unreadable(answer)
     status: SubmissionStatus = (
         "indexed" if found.get("verdict") == "PASS" else "crawled" if found.get("lastCrawlTime") else "submitted"
     )
@@ -109,7 +116,10 @@ def verify(site: Site) -> SubmissionOutcome:
         return answer
     if not answer.ok:
         return _bad(answer, site)
-    if answer.json_object().get("permissionLevel") in {None, "siteUnverifiedUser"}:
+    level = answer.json_object().get("permissionLevel")
+    if not isinstance(level, str):
+        return unreadable(answer)
+    if level == "siteUnverifiedUser":
         return SubmissionOutcome(status="failed", reason="not_verified", message=_NOT_THEIRS)
     return SubmissionOutcome(status="submitted")
 
@@ -183,13 +193,13 @@ def _access_token(site: Site) -> str | SubmissionOutcome:
     answer = ask(Request("POST", TOKEN_URL, form=form), "Google")
     body = answer.json_object()
     token, lifetime = body.get("access_token"), body.get("expires_in")
-    if not answer.ok or not isinstance(token, str):
-        if answer.status in {400, 401, 403}:
-            return _REFUSED_CREDENTIALS
-        return bad_answer(answer, site)
+    if not answer.ok:
+        return _REFUSED_CREDENTIALS if answer.status in {400, 401, 403} else bad_answer(answer, site)
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        return unreadable(answer)
     if len(_tokens) >= 1000:
         _tokens.clear()
-    seconds = float(lifetime) if isinstance(lifetime, int) else 600.0
+    seconds = float(min(lifetime, ASSERTION_SECONDS)) if isinstance(lifetime, int) else 600.0
     _tokens[key] = (token, time.monotonic() + seconds - TOKEN_MARGIN_SECONDS)
     return token
 
@@ -233,7 +243,7 @@ def _refresh(credentials: Mapping[str, Any]) -> dict[str, str]:
 
 def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
     error = _object(answer.json_object(), "error")
-    if answer.status == 429 and "PerDay" in json.dumps(error.get("details", "")):
+    if answer.status == 429 and any("PerDay" in text for text in _texts(error.get("details"))):
         return SubmissionOutcome(
             status="pending",
             reason="daily_quota",
@@ -245,6 +255,15 @@ def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
         )
     message = _NOT_THEIRS if answer.status == 403 else None
     return bad_answer(answer, site, code=error.get("status"), message=message, **known)
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    """All texts in `value`, wherever this year's form of the details has them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)) and depth < MAX_DETAIL_DEPTH:
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part, depth + 1)
 
 
 def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:

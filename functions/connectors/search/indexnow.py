@@ -33,14 +33,34 @@ _MESSAGES = {
     422: "The address does not belong to the host of the key, or the key is not in the right form.",
 }
 
+_BEYOND_THE_KEY = SubmissionOutcome(
+    "refused",
+    "outside_key_location",
+    "Your IndexNow key file speaks for the pages of its own directory only; put it at the root of the site.",
+)
+
 
 def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
-    """One post for up to 10,000 addresses of one host; one outcome for all of them."""
+    """One post for up to 10,000 addresses of one host; one outcome for all of them.
+
+    A key file elsewhere than at the root speaks for its own directory only, and one address beyond that would have the
+    engine refuse the whole post: such addresses are refused here.
+    """
     host, key = parse(urls[0]).host, str(site.credentials["key"])
     location = _key_location(site, urls[0])
     trouble = _key_file_trouble(host, key, location)
     if trouble is not None:
         return [trouble] * len(urls)
+    directory = parse(location).path.rpartition("/")[0] + "/"
+    told = [url for url in urls if parse(url).path.startswith(directory)]
+    outcome = _post(site, host, key, location, told) if told else _BEYOND_THE_KEY
+    if len(told) == len(urls):
+        return [outcome] * len(urls)
+    is_told = frozenset(told)
+    return [outcome if url in is_told else _BEYOND_THE_KEY for url in urls]
+
+
+def _post(site: Site, host: str, key: str, location: str, urls: Sequence[str]) -> SubmissionOutcome:
     answer = ask(
         Request(
             "POST",
@@ -61,11 +81,11 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
             response_status=202,
             retry_after_seconds=KEY_CHECK_SECONDS,
         )
-    elif answer.ok:
+    elif answer.ok and answer.json_object().get("success") is not False:
         outcome = SubmissionOutcome(status="submitted", request=request, response_status=answer.status)
     else:
         outcome = bad_answer(answer, site, message=_MESSAGES.get(answer.status), request=request)
-    return [outcome] * len(urls)
+    return outcome
 
 
 def verify(site: Site) -> SubmissionOutcome:

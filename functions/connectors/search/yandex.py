@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from functions.connectors.address import DEFAULT_PORTS, parse
 from functions.connectors.client import Request, Response
-from functions.connectors.search.answers import ask, bad_answer, keep
+from functions.connectors.search.answers import ask, bad_answer, keep, unreadable, whole
 from functions.connectors.spec import SearchEngineSpec, Site, SubmissionOutcome, SubmissionStatus
 
 ORIGIN = "https://api.webmaster.yandex.net"
@@ -43,15 +43,17 @@ def submit(site: Site, urls: Sequence[str]) -> Sequence[SubmissionOutcome]:
         return [queue]
     answer = ask(Request("POST", queue, headers=_headers(site), json={"url": url}), "Yandex")
     body = answer.json_object()
-    if answer.ok:
+    if answer.ok and not body.keys() & {"task_id", "quota_remainder"}:
+        outcome = unreadable(answer)
+    elif answer.ok:
         task = body.get("task_id")
         outcome = SubmissionOutcome(
             status="submitted",
             request={"url": url},
             response_status=answer.status,
             response=keep(answer, site),
-            index_status_url=f"{queue}/{quote(task, safe='')}" if isinstance(task, str) else None,
-            remaining_today=_whole(body.get("quota_remainder")),
+            index_status_url=f"{queue}/{quote(task, safe='', errors='replace')}" if isinstance(task, str) else None,
+            remaining_today=whole(body.get("quota_remainder")),
         )
     elif answer.status == 409 and body.get("error_code") == "URL_ALREADY_ADDED":
         outcome = SubmissionOutcome(
@@ -81,6 +83,8 @@ def inspect(site: Site, url: str, index_status_url: str | None) -> SubmissionOut
         tasks = [task for task in found if isinstance(task, dict)] if isinstance(found, list) else []
     if not answer.ok:
         return _bad(answer, site)
+    if not any("state" in task for task in tasks) and "tasks" not in answer.json_object():
+        return unreadable(answer)
     state = next((str(task.get("state")) for task in tasks if task.get("url") in (url, None)), "")
     status, coverage = _STATES.get(state, ("submitted", "Not in the recrawl queue any more"))
     return SubmissionOutcome(
@@ -88,7 +92,7 @@ def inspect(site: Site, url: str, index_status_url: str | None) -> SubmissionOut
         reason="page_not_loaded" if status == "failed" else None,
         message=f"{coverage}." if status == "failed" else None,
         response_status=answer.status,
-        response={"state": state},
+        response={"state": state if state in _STATES else None},
         coverage_state=coverage,
     )
 
@@ -99,7 +103,10 @@ def verify(site: Site) -> SubmissionOutcome:
     if isinstance(queue, SubmissionOutcome):
         return queue
     answer = ask(Request("GET", f"{queue.removesuffix('queue')}quota", headers=_headers(site)), "Yandex")
-    return SubmissionOutcome(status="submitted") if answer.ok else _bad(answer, site)
+    if not answer.ok:
+        return _bad(answer, site)
+    told = answer.json_object().keys() & {"daily_quota", "quota_remainder"}
+    return SubmissionOutcome(status="submitted") if told else unreadable(answer)
 
 
 def _queue(site: Site, url: str) -> str | SubmissionOutcome:
@@ -116,9 +123,11 @@ def _user_id(site: Site) -> int | SubmissionOutcome:
     token = hashlib.sha256(str(site.credentials["access_token"]).encode()).hexdigest()
     if token not in _user_ids:
         answer = ask(Request("GET", f"{ORIGIN}/v4/user", headers=_headers(site)), "Yandex")
-        user_id = answer.json_object().get("user_id")
-        if not answer.ok or not isinstance(user_id, int):
+        if not answer.ok:
             return _bad(answer, site)
+        user_id = answer.json_object().get("user_id")
+        if isinstance(user_id, bool) or not isinstance(user_id, int):
+            return unreadable(answer)
         if len(_user_ids) >= 1000:
             _user_ids.clear()
         _user_ids[token] = user_id
@@ -142,10 +151,6 @@ def _bad(answer: Response, site: Site, **known: Any) -> SubmissionOutcome:
             **known,
         )
     return bad_answer(answer, site, code=code, message=_MESSAGES.get(str(code)), **known)
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 SPEC = SearchEngineSpec(

@@ -26,9 +26,10 @@ def seconds_until(moment: datetime) -> float:
 
 
 def wait_after(newsroom: Newsroom, submission: Row) -> float:
+    """By the database's clock alone: how long this process took since is not counted."""
     row = newsroom.submission(submission["id"])
     assert row["next_retry_at"] is not None
-    return seconds_until(row["next_retry_at"])
+    return float((row["next_retry_at"] - row["updated_at"]).total_seconds())
 
 
 def in_two_minutes() -> str:
@@ -72,8 +73,9 @@ def test_retry_after_is_obeyed_and_capped(
     (found,) = newsroom.submit(creator, PAGE)
     assert (found["status"], found["error_code"], found["retry_count"]) == ("pending", "throttled", 1)
     assert shortest < wait_after(newsroom, found) < longest
-    newsroom.poll()  # nothing is due yet
-    assert len(newsroom.requests("indexnow", "POST")) == 1
+    if shortest > MINUTE / 2:  # five seconds may be over by now
+        newsroom.poll()  # nothing is due yet
+        assert len(newsroom.requests("indexnow", "POST")) == 1
     newsroom.make_due(creator)
     newsroom.poll()
     row = newsroom.submission(found["id"])
@@ -132,6 +134,34 @@ def test_client_errors_are_final_tried_once_and_refunded(newsroom: Newsroom, eng
     assert len(newsroom.rows("select 1 from seo_submission where user_id = %s", creator.id)) == 5
     assert (newsroom.used(creator), newsroom.unsettled(creator)) == (0, 0)
     assert [notice["type"] for notice in newsroom.notifications(creator)] == ["seo_failed"] * 5
+
+
+@pytest.mark.parametrize(
+    ("engine", "path", "body", "status"),
+    [
+        ("bing", "/webmaster", "<html>Back soon</html>", "pending"),
+        ("yandex", "/v4/user/", "<html>Back soon</html>", "pending"),
+        ("yandex", "/v4/user/", '{"task_id": "a\\u0000\\ud800b", "quota_remainder": 9e99, "x": NaN}', "submitted"),
+        ("yandex", "/v4/user/", '{"task_id": "a", "quota_remainder": 1000000000000}', "submitted"),
+        ("indexnow", "/indexnow", '{"success": false, "message": "a\\u0000b"}', "failed"),
+        ("indexnow", "/indexnow", '{"success": true, "message": "a\\u0000\\ud800b"}', "submitted"),
+    ],
+)
+def test_what_an_engine_makes_up_is_stored_without_harm_or_asked_for_again(
+    newsroom: Newsroom, engine: str, path: str, body: str, status: str
+) -> None:
+    creator = newsroom.creator(engine)
+    newsroom.fault(engine, status=200, path=path, body=body)
+    (found,) = newsroom.submit(creator, PAGE)
+    assert found["status"] == status
+    row = newsroom.submission(found["id"])
+    assert (row["status"], row["lease_token"]) == (status, None)
+    if status == "pending":
+        assert row["error_code"] == "unreadable_answer"
+        newsroom.make_due(creator)
+        newsroom.poll()
+        assert newsroom.submission(found["id"])["status"] == "submitted"
+    assert (newsroom.used(creator), newsroom.unsettled(creator)) == (0 if status == "failed" else 1, 0)
 
 
 def test_many_charges_are_given_back_at_once_with_a_row_of_history_each(newsroom: Newsroom) -> None:

@@ -20,6 +20,9 @@ from functions.seo_submit import ownership
         ("https://example.com/alice/", "https://www.example.com/alice/page"),
         ("https://xn--bcher-kva.example.com/", "https://b\u00fccher.example.com/page"),
         ("http://example.com/", "http://EXAMPLE.com:80/page"),
+        ("https://example.com/alice", "https://example.com/%61lic%65/page"),
+        ("https://example.com/caf%c3%a9", "https://example.com/caf\u00e9/page"),
+        ("https://example.com/%7Ealice", "https://example.com/~alice/page"),
     ],
 )
 def test_belongs(site: str, page: str) -> None:
@@ -47,6 +50,10 @@ def test_belongs(site: str, page: str) -> None:
         ("https://www.youtube.com/", "https://www.youtube.com/watch?v=1", "platform_url"),
         ("https://example.com/", "https://m.youtube.com/watch?v=1", "platform_url"),
         ("https://example.com/", "https://youtu.be/1", "platform_url"),
+        ("https://example.com/", "https://www.youtube-nocookie.com/embed/1", "platform_url"),
+        ("https://example.com/blog", "https://example.com/blog%2Fpost", "other_path"),
+        ("https://example.com/blog", "https://example.com/blogger", "other_path"),
+        ("https://example.com/blog/", "https://example.com//blog/post", "other_path"),
         ("http://127.0.0.1/", "http://example.com/", "url_refused"),
         ("https://xn--0.example.com/", "https://example.com/", "url_refused"),
     ],
