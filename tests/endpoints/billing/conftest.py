@@ -23,6 +23,7 @@ from tests.backend import JWT_SECRET, backend
 from tests.databases import Database
 
 API_VERSION = stripe.API_VERSION
+DELIVERIES = 5
 SECRET = "whsec_of_the_tests"
 Answer = dict[str, Any]
 Row = dict[str, Any]
@@ -116,8 +117,9 @@ class World:
         return post(body, sign(body, SECRET, int(at if at is not None else time.time())))
 
     def deliver_all(self) -> None:
+        """Every event, again where the webhook asks for that (a slow machine outlasts its patience with the API)."""
         for event in self.events():
-            assert self.deliver(event)["statusCode"] == 200
+            assert any(self.deliver(event)["statusCode"] == 200 for _ in range(DELIVERIES))
         self.stripe.books.events.clear()
 
     def row(self, user_id: UUID) -> Row:

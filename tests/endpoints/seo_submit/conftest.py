@@ -147,12 +147,12 @@ class Newsroom:
         return self.row("select * from seo_submission where id = %s", submission_id)
 
     def make_due(self, creator: Creator | None = None) -> None:
-        """As if the time had come for everything that is waiting (of one creator)."""
+        """As if the time had come for everything that is waiting (of one creator) and not at work this moment."""
         self.execute(
             """
             update seo_submission set next_retry_at = now() where id in (
                 select id from seo_submission where next_retry_at is not null and (%s::uuid is null or user_id = %s)
-                order by id for update
+                for update skip locked
             )
             """,
             *[creator and creator.id] * 2,
