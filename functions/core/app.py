@@ -174,6 +174,8 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
         identity = begin(context, event)
         if len(event.get("body") or "") > MAX_BODY_BYTES * (4 / 3 if event.get("isBase64Encoded") else 1):
             return answers.problem_answer(PayloadTooLargeError(), identity)
+        # Mangum insists on it; whoever calls by hand need not make one up.
+        event.get("requestContext", {}).get("http", {}).setdefault("sourceIp", "")
         _ensure_event_loop()
         return adapter(event, context)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from functions.core import settings
-from functions.core.errors import UnauthenticatedError
+from functions.core.errors import UnauthenticatedError, UpstreamUnavailableError
 from functions.core.observability import logger
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 ASYMMETRIC_ALGORITHMS = ("ES256", "RS256")
 AUDIENCE = "authenticated"
 KEYS_LIFETIME_SECONDS = 600  # Supabase asks clients not to cache signing keys for longer
-MINIMUM_REFETCH_SECONDS = 10  # tokens that name unknown keys must not become a stream of requests
+MINIMUM_REFETCH_SECONDS = 10  # neither tokens that name unknown keys nor an outage may become a stream of requests
+FETCH_SECONDS = 5
 CLOCK_SKEW_SECONDS = 5
 
 
@@ -43,32 +44,44 @@ class SigningKeys:
         self._url = url
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = float("-inf")
+        self._fetched_at = self._asked_at = float("-inf")
 
     def find(self, kid: str) -> jwt.PyJWK | None:
-        """The key named `kid`, or None if the project has no such key."""
+        """The key named `kid`, or None if the project has no such key.
+
+        Raises UpstreamUnavailableError while nothing is known yet and cannot be asked for.
+        """
         with self._lock:
-            age = time.monotonic() - self._fetched_at
-            if age > KEYS_LIFETIME_SECONDS or (kid not in self._keys and age > MINIMUM_REFETCH_SECONDS):
-                self._fetch()
+            now = time.monotonic()
+            is_known = self._fetched_at > float("-inf")
+            is_due = kid not in self._keys or now - self._fetched_at > KEYS_LIFETIME_SECONDS
+            if not is_known or (is_due and now - self._asked_at > MINIMUM_REFETCH_SECONDS):
+                self._asked_at = now
+                # Keys that are already known stay good; a stale key is better than turning everybody away.
+                if not self._fetch() and not is_known:
+                    raise UpstreamUnavailableError(
+                        "Access tokens cannot be checked right now; try again.", service="auth", retry_after_seconds=5
+                    )
             return self._keys.get(kid)
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> bool:
         import httpx  # noqa: PLC0415
         import jwt  # noqa: PLC0415
 
         from functions.core import http  # noqa: PLC0415
 
         try:
-            answer = http.client().get(self._url)
+            with http.deadline(FETCH_SECONDS):
+                answer = http.client().get(self._url)
             answer.raise_for_status()
-            keys = jwt.PyJWKSet.from_dict(answer.json()).keys if answer.json().get("keys") else []
-        except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-            # Keys that are already known stay good; a stale key is better than turning everybody away.
+            listed = answer.json()["keys"]
+            keys = jwt.PyJWKSet.from_dict({"keys": listed}).keys if listed else []
+        except (httpx.HTTPError, ValueError, TypeError, LookupError, jwt.PyJWTError) as error:
             logger.warning("signing keys could not be fetched", extra={"reason": type(error).__name__})
-            return
+            return False
         self._keys = {key.key_id: key for key in keys if key.key_id and key.algorithm_name in ASYMMETRIC_ALGORITHMS}
         self._fetched_at = time.monotonic()
+        return True
 
 
 @functools.cache
@@ -96,7 +109,11 @@ def _key_for(token: str) -> tuple[Any, str]:
 
 
 def verify(token: str) -> User:
-    """The user of an access token. Raises UnauthenticatedError if signature, expiry, issuer or audience are wrong."""
+    """The user of an access token.
+
+    Raises UnauthenticatedError if signature, expiry, issuer or audience are wrong, UpstreamUnavailableError if the
+    project's keys cannot be had.
+    """
     import jwt  # noqa: PLC0415
 
     try:

@@ -75,7 +75,7 @@ class Ports:
             waited = time.monotonic() - began
             if waited > (listener_patience_seconds if is_listening(port) else CONNECTION_PATIENCE_SECONDS):
                 raise StackError(f"Port {port} ({name}) is used by another program: {remedy}.")
-            if waited > SILENT_SECONDS and not told:
+            if waited > SILENT_SECONDS and not told and not is_listening(port):
                 say(f"Port {port} is held by a connection that has just ended; waiting until it is free ...")
                 told = True
             time.sleep(0.1)

@@ -72,7 +72,7 @@ def call(
         "rawQueryString": "",
         "headers": {"content-type": "application/json", **headers},
         "requestContext": {
-            "http": {"method": method, "path": path, "sourceIp": "192.0.2.1", "protocol": "HTTP/1.1"},
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1"},
             "requestId": "request-1",
             "domainName": "api.example",
             "stage": "$default",

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from functions.core import auth
-from functions.core.errors import UnauthenticatedError
+from functions.core.errors import UnauthenticatedError, UpstreamUnavailableError
 
 LEGACY_SECRET = "a-legacy-secret-of-more-than-thirty-two-characters"
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -36,13 +36,15 @@ class Keys:
     def __init__(self) -> None:
         self.keys = [jwk(EC_KEY, "ec", "ES256"), jwk(RSA_KEY, "rsa", "RS256")]
         self.asked = 0
+        self.is_down = False
+        self.document: Any = None
         keys = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 keys.asked += 1
-                body = json.dumps({"keys": keys.keys}).encode()
-                self.send_response(200)
+                body = json.dumps({"keys": keys.keys} if keys.document is None else keys.document).encode()
+                self.send_response(503 if keys.is_down else 200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -156,6 +158,35 @@ def test_keys_are_fetched_once_and_unknown_ids_cause_no_stream_of_requests(keys:
         with pytest.raises(UnauthenticatedError):
             auth.verify(signed(keys, STRANGE_KEY, kid=f"unknown-{number}"))
     assert keys.asked == 1
+
+
+def test_without_keys_nobody_is_told_that_a_token_is_bad(keys: Keys) -> None:
+    keys.is_down = True
+    with pytest.raises(UpstreamUnavailableError):
+        auth.verify(signed(keys))
+    keys.is_down = False
+    assert auth.verify(signed(keys)).id == USER
+
+
+def test_known_keys_outlive_an_outage_which_is_not_asked_about_by_every_call(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auth.verify(signed(keys))
+    keys.is_down = True
+    monkeypatch.setattr(auth, "KEYS_LIFETIME_SECONDS", -1)
+    monkeypatch.setattr(auth, "MINIMUM_REFETCH_SECONDS", -1)
+    assert auth.verify(signed(keys)).id == USER
+    monkeypatch.setattr(auth, "MINIMUM_REFETCH_SECONDS", 3600)
+    for _ in range(3):
+        assert auth.verify(signed(keys)).id == USER
+    assert keys.asked == 2
+
+
+@pytest.mark.parametrize("document", [[], {}, {"keys": None}, {"keys": [{"kty": "oct"}]}, {"keys": [1]}, "x"])
+def test_a_document_that_holds_no_keys_is_no_fault_of_ours(keys: Keys, document: Any) -> None:
+    keys.document = document
+    with pytest.raises((UnauthenticatedError, UpstreamUnavailableError)):
+        auth.verify(signed(keys))
 
 
 def test_a_rotated_key_is_found(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
