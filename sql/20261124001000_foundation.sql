@@ -207,7 +207,7 @@ create table public.platform (
         char_length(display_name) <= 200 and char_length(description) <= 2000 and char_length(website_url) <= 2048
         and char_length(logo_url) <= 2048 and char_length(api_docs_url) <= 2048
     ),
-    constraint platform_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
+    constraint platform_slug_is_a_name check (slug ~ '^[a-z0-9][a-z0-9_.-]{0,62}$')
 );
 comment on table public.platform is 'Social platforms that creators connect.';
 create trigger set_updated_at before update on public.platform
@@ -238,7 +238,7 @@ create table public.content_type (
     constraint content_type_texts_have_limits check (
         char_length(display_name) <= 200 and char_length(description) <= 2000
     ),
-    constraint content_type_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
+    constraint content_type_slug_is_a_name check (slug ~ '^[a-z0-9][a-z0-9_.-]{0,62}$')
 );
 comment on table public.content_type is 'Kinds of content, from long videos to stories.';
 create trigger set_updated_at before update on public.content_type
@@ -279,7 +279,7 @@ create table public.subscription_tier (
         char_length(display_name) <= 200 and char_length(description) <= 2000 and char_length(stripe_price_id) <= 255
         and char_length(stripe_product_id) <= 255
     ),
-    constraint subscription_tier_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$'),
+    constraint subscription_tier_slug_is_a_name check (slug ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
     constraint subscription_tier_maximums_not_negative check (
         max_social_accounts >= 0 and max_syncs_per_month >= 0
         and max_ai_analyses_per_month >= 0 and max_seo_submissions_per_month >= 0
@@ -312,7 +312,7 @@ create table public.subscription_status (
     description text,
     is_active_state boolean not null default false,
     created_at timestamptz not null default now(),
-    constraint subscription_status_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
+    constraint subscription_status_slug_is_a_name check (slug ~ '^[a-z0-9][a-z0-9_.-]{0,62}$')
 );
 comment on table public.subscription_status is 'States of a subscription; all of Stripe''s map onto these.';
 alter table public.subscription_status enable row level security;
@@ -328,7 +328,7 @@ create table public.account_status (
     display_name text not null,
     description text,
     created_at timestamptz not null default now(),
-    constraint account_status_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
+    constraint account_status_slug_is_a_name check (slug ~ '^[a-z0-9][a-z0-9_.-]{0,62}$')
 );
 comment on table public.account_status is 'States of a connected account.';
 alter table public.account_status enable row level security;
@@ -351,7 +351,7 @@ create table public.ai_provider (
     constraint ai_provider_texts_have_limits check (
         char_length(display_name) <= 200 and char_length(base_url) <= 2048
     ),
-    constraint ai_provider_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
+    constraint ai_provider_slug_is_a_name check (slug ~ '^[a-z0-9][a-z0-9_.-]{0,62}$')
 );
 comment on table public.ai_provider is 'Providers of language models. `local` is any OpenAI-compatible server at base_url, or the built-in analyser.';
 create trigger set_updated_at before update on public.ai_provider
@@ -427,7 +427,7 @@ create table public.search_engine (
     constraint search_engine_texts_have_limits check (
         char_length(display_name) <= 200 and char_length(api_endpoint) <= 2048 and char_length(api_docs_url) <= 2048
     ),
-    constraint search_engine_slug_is_a_name check (slug ~ '^[a-z][a-z0-9_]{0,62}$')
+    constraint search_engine_slug_is_a_name check (slug ~ '^[a-z0-9][a-z0-9_.-]{0,62}$')
 );
 comment on table public.search_engine is 'Search engines and the IndexNow network that take submissions.';
 create trigger set_updated_at before update on public.search_engine

@@ -27,8 +27,8 @@ create table public.subscription (
     updated_at timestamptz not null default now(),
     constraint subscription_counters_not_negative check (
         syncs_used >= 0 and ai_analyses_used >= 0 and seo_submissions_used >= 0
-    ),
-    constraint subscription_cycle_ends_after_start check (cycle_end_date > cycle_start_date)
+    )
+    -- No check that a cycle ends after its start: a cycle is ended early by moving its end, wherever it began.
 ) with (fillfactor = 70); -- every charge updates a counter; room on the page keeps that a HOT update
 comment on table public.subscription is 'One row a user: plan, state, cycle, and what the cycle has used. Counters move only through the quota functions.';
 comment on column public.subscription.cycle_anchor is

@@ -202,7 +202,13 @@ begin
     -- Cycles are a month from the anchor on; a first or last one that Stripe made shorter or longer ends where Stripe said.
     v_cycle := private.cycle_at(coalesce(v_subscription.cycle_anchor, v_subscription.cycle_start_date), now());
     perform private.start_cycle(
-        roll_cycle.user_id, greatest(lower(v_cycle), v_subscription.cycle_end_date), upper(v_cycle),
+        roll_cycle.user_id,
+        -- One that was ended before it began makes room at once: two cycles never share a start.
+        case
+            when v_subscription.cycle_end_date <= v_subscription.cycle_start_date then now()
+            else greatest(lower(v_cycle), v_subscription.cycle_end_date)
+        end,
+        upper(v_cycle),
         coalesce(v_subscription.cycle_anchor, v_subscription.cycle_start_date), 'cycle ended'
     );
     return true;

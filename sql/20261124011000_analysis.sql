@@ -187,8 +187,7 @@ create table public.trending_keyword (
         char_length(category) <= 200 and char_length(competition_level) <= 50 and char_length(source) <= 200
         and char_length(region) <= 50 and char_length(language) <= 35
     ),
-    constraint trending_keyword_volume_not_negative check (search_volume >= 0),
-    constraint trending_keyword_ends_after_start check (valid_until > valid_from)
+    constraint trending_keyword_volume_not_negative check (search_volume >= 0)
 );
 comment on table public.trending_keyword is 'Cached trends, valid for a window. Null platform, region or language means any.';
 comment on column public.trending_keyword.trending_score is '0 to 100; for source own_content see private.refresh_trends.';

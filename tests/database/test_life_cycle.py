@@ -191,8 +191,7 @@ def test_purging_takes_what_has_expired_in_bounded_calls_and_nothing_else(world:
         )
         superuser.execute(
             """
-            insert into trending_keyword (keyword, valid_from, valid_until)
-            values ('old', now() - interval '2 days', now())
+            insert into trending_keyword (keyword, valid_until) values ('old', now() - interval '1 day')
             """
         )
     counts = []

@@ -213,6 +213,17 @@ def test_a_full_ended_cycle_rolls_too(ledger: Ledger) -> None:
     assert ledger.consume("ai_analysis", 10, "a")["replayed"] is True  # its charge was made, if in another cycle
 
 
+def test_a_cycle_is_ended_by_its_end_alone(ledger: Ledger) -> None:
+    """Even if that lies before its start, as when the cycle of a new user is aged."""
+    ledger.consume("sync", 30, "a")
+    with ledger.database.as_owner() as owner:
+        owner.execute(
+            "update subscription set cycle_end_date = now() - interval '1 day' where user_id = %s", [ledger.user_id]
+        )
+    assert ledger.consume("sync", 1, "b")["used"] == 1
+    ledger.check()
+
+
 def test_cycles_missed_for_years_are_one_roll(ledger: Ledger) -> None:
     ledger.consume("sync", 5, "a")
     ledger.age_cycle("1000 days", "970 days")

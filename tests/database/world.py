@@ -99,7 +99,7 @@ def _first_row(world: World, superuser: Connection, table: str, user: UUID) -> R
 
 
 def _lookup(world: World, user: UUID) -> Row:
-    return {"slug": f"s{uuid4().hex}", "display_name": "Something"}
+    return {"slug": f"a-slug-{uuid4().hex}", "display_name": "Something"}
 
 
 def _about_item(world: World, user: UUID) -> Row:
