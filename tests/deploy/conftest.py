@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,30 @@ def packaged(osls: Path, service: dict[str, Any], tmp_path_factory: pytest.TempP
     for name in service["functions"]:
         with zipfile.ZipFile(project / "build" / f"{name}.zip", "w") as archive:
             archive.writestr("empty.py", "")
-    environment = {"PATH": os.environ["PATH"], "HOME": str(project), "APP_URL": "https://app.example"}
-    command = ["node", str(osls), "package", "--stage", STAGE]
-    done = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = osls_run(osls, "package", project)
     assert done.returncode == 0, done.stdout + done.stderr
     return project / ".serverless"
+
+
+def osls_run(
+    osls: Path, command: str, project: Path, account: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`osls package` or `osls deploy` in `project`, with nothing of this machine's environment."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(project),
+        "APP_URL": "https://app.example",
+        **(account or {}),
+    }
+    return subprocess.run(
+        ["node", str(osls), command, "--stage", STAGE],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="session")
