@@ -11,6 +11,8 @@ from functions.core import queues, settings
 from functions.core.observability import begin
 
 settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.ANALYZE_QUEUE_URL)
+# They may be empty; where SSM should hold them, this says at start which one is not there.
+settings.require(*settings.AI_KEYS)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -52,8 +52,15 @@ class Setting(Generic[T]):
             raise ConfigurationError(f"The setting {self.name} is not usable: {error}.") from None
 
 
-def require(*settings: Setting[Any]) -> None:
-    """Check at load time that all of `settings` can be read. Raises ConfigurationError naming every one that cannot."""
+def require(*settings: Setting[Any], entry: str | None = None) -> None:
+    """Check at load time that all of `settings` can be read. Raises ConfigurationError naming every one that cannot.
+
+    `entry` says which of several handlers in a module needs them. Lambda tells in _HANDLER which one it has loaded the
+    module for (docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html); the local stack calls all of them.
+    """
+    loaded_for = os.environ.get("_HANDLER", "")
+    if entry and loaded_for and loaded_for.rpartition(".")[2] != entry:
+        return
     problems = []
     for setting in settings:
         try:
@@ -205,6 +212,7 @@ LOCAL_AI_API_KEY = Setting(
     "",
     secret=True,
 )
+AI_KEYS: tuple[Setting[str], ...] = (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_AI_API_KEY, LOCAL_AI_API_KEY)
 TREND_FEED_URL = Setting(
     "TREND_FEED_URL", _text, "a JSON feed of trending keywords to add to those found in the content; may be empty", ""
 )

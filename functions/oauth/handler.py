@@ -19,6 +19,7 @@ settings.require(
     settings.APP_URL,
     settings.APP_ORIGINS,
     settings.FUNCTIONS_URL,
+    settings.STRIPE_SECRET_KEY,  # a leaving user's subscription is cancelled
     *settings.PLATFORM_CREDENTIALS,
 )
 

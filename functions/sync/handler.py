@@ -18,6 +18,7 @@ from functions.sync import worker as run_worker
 settings.require(
     settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.SYNC_QUEUE_URL, settings.ANALYZE_QUEUE_URL
 )
+settings.require(*settings.PLATFORM_CREDENTIALS, entry="worker")  # it renews tokens
 
 DISPATCH_MARGIN_SECONDS = 15.0
 SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand

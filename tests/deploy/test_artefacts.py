@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.core import settings
 from infra.package.__main__ import MEGABYTE, budget_mb, handlers
 from infra.package.artefact import RUNTIME_VERSION, PackagingError, build
 from tests.deploy.conftest import ROOT
@@ -29,6 +30,7 @@ SETTINGS = {
     "STRIPE_WEBHOOK_SECRET": "whsec_none",
     "SYNC_QUEUE_URL": "http://127.0.0.1:9/sync",
     "ANALYZE_QUEUE_URL": "http://127.0.0.1:9/analyze",
+    **{setting.name: "none" for setting in settings.PLATFORM_CREDENTIALS},
 }
 
 pytestmark = [

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from infra.package import needs
 from tests.deploy.conftest import ROOT
 
 SERVICE: dict[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text(encoding="utf-8"))
 ROLES: dict[str, Any] = yaml.safe_load((ROOT / "infra" / "resources" / "roles.yml").read_text(encoding="utf-8"))
+LEGACY = "SUPABASE_JWT_SECRET"  # named by .env.<stage> where a project still has one; who checks tokens may open it
 WITHOUT_SETTINGS = {"health"}  # reads none, whatever the provider's block hands to all functions
 
 
@@ -32,7 +35,9 @@ def _named(function: str) -> set[str]:
     block = SERVICE["functions"][function].get("environment") or {}
     environment = SERVICE["provider"]["environment"] | block
     named = {value for value in environment.values() if isinstance(value, str) and "custom.secrets" in value}
-    return {value.partition("/")[2] for value in named}
+    modules = needs.of(SERVICE["functions"][function]["handler"], "aarch64").modules
+    legacy = {LEGACY} if Path("functions/core/auth.py") in modules else set()
+    return {value.partition("/")[2] for value in named} | legacy
 
 
 @pytest.mark.parametrize("function", SERVICE["functions"])

@@ -22,6 +22,16 @@ def test_all_missing_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch)
     assert "LOG_LEVEL" not in missing.value.detail
 
 
+def test_one_entry_of_a_module_may_need_more_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STRIPE_SECRET_KEY", raising=False)
+    monkeypatch.setenv("_HANDLER", "functions.sync.handler.dispatch")
+    settings.require(settings.STRIPE_SECRET_KEY, entry="worker")
+    for loaded_for in ("functions.sync.handler.worker", ""):  # the local stack's runner calls every entry
+        monkeypatch.setenv("_HANDLER", loaded_for)
+        with pytest.raises(ConfigurationError, match="STRIPE_SECRET_KEY is missing"):
+            settings.require(settings.STRIPE_SECRET_KEY, entry="worker")
+
+
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
