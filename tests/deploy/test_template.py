@@ -64,24 +64,23 @@ def test_osls_deploys_it(
     done = osls_run(osls, "deploy", packaged.parent, account)
     assert done.returncode == 0, done.stdout + done.stderr
 
+    address = account["AWS_ENDPOINT_URL"]
     session = boto3.Session("test", "test", region_name=account["AWS_REGION"])
-
-    def client(name: str) -> Any:
-        return session.client(name, endpoint_url=account["AWS_ENDPOINT_URL"])
-
-    (stack,) = client("cloudformation").describe_stacks()["Stacks"]
+    (stack,) = session.client("cloudformation", endpoint_url=address).describe_stacks()["Stacks"]
     assert (stack["StackName"], stack["StackStatus"]) == (f"streamvibe-{STAGE}", "UPDATE_COMPLETE")
-    lambdas = {one["FunctionName"]: one for one in client("lambda").list_functions()["Functions"]}
+    lambdas = {
+        one["FunctionName"]: one for one in session.client("lambda", endpoint_url=address).list_functions()["Functions"]
+    }
     assert set(lambdas) == {f"streamvibe-{STAGE}-{name}" for name in service["functions"]}
-    roles = {one["Arn"] for one in client("iam").list_roles()["Roles"]}
+    roles = {one["Arn"] for one in session.client("iam", endpoint_url=address).list_roles()["Roles"]}
     assert len({one["Role"] for one in lambdas.values()} & roles) == len(lambdas), "each function has its own role"
-    urls = client("sqs").list_queues()["QueueUrls"]
+    urls = session.client("sqs", endpoint_url=address).list_queues()["QueueUrls"]
     queues = {url.rsplit("/", 1)[1].split("-")[2] for url in urls}
     assert queues == set(resources(template, "SQS::Queue"))
-    rules = client("events").list_rules()["Rules"]
+    rules = session.client("events", endpoint_url=address).list_rules()["Rules"]
     schedules = [event for block in service["functions"].values() for event in block["events"] if "schedule" in event]
     assert sorted(rule["ScheduleExpression"] for rule in rules) == sorted(one["schedule"] for one in schedules)
-    sources = client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    sources = session.client("lambda", endpoint_url=address).list_event_source_mappings()["EventSourceMappings"]
     assert len(sources) == sum("sqs" in event for block in service["functions"].values() for event in block["events"])
 
 
