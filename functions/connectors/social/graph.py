@@ -12,7 +12,7 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from functions.connectors.client import Response, error_for
 from functions.connectors.social import fields
@@ -87,7 +87,7 @@ def next_cursor(body: Mapping[str, Any]) -> str | None:
     following = fields.text(paging.get("next"))
     if following is None:
         return None
-    given = dict(parse_qsl(urlsplit(following).query))
+    given = dict(parse_qsl(following.partition("#")[0].partition("?")[2]))
     kept = {name: given[name] for name in NEXT_PAGE_PARAMETERS if given.get(name)}
     after = fields.text(fields.obj(paging.get("cursors")).get("after"))
     if after:

@@ -8,9 +8,9 @@ returns a new refresh token and ends the old one. Success carries `error.code` "
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from functions.connectors import oauth2
 from functions.connectors.client import Request, Response, error_for, plain_word
@@ -143,7 +143,7 @@ def read_token(body: Any) -> Token | None:
 
 
 def _without_query(url: str | None) -> str | None:
-    return urlunsplit(urlsplit(url)._replace(query="", fragment="")) if url else None
+    return re.split("[?#]", url, maxsplit=1)[0] if url else None
 
 
 def _refresh(client: Secrets, token: Token) -> Request:

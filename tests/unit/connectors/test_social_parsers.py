@@ -263,6 +263,7 @@ def test_cursors_keep_nothing_but_the_place() -> None:
     assert graph.page_parameters(cursor) == {"after": "A B"}
     assert "SECRET" not in str(cursor)
     assert graph.next_cursor({"paging": {"cursors": {"after": "A"}}}) is None
+    assert graph.page_parameters(graph.next_cursor({"paging": {"next": "https://[::1?after=C#x"}})) == {"after": "C"}
 
 
 # Facebook
@@ -344,6 +345,8 @@ def test_a_tiktok_video() -> None:
         {"id": "7", "create_time": 1767323045, "share_url": "https://www.tiktok.com/@me/video/7?utm_source=x",
          "video_description": "Dance #fyp", "duration": 15, "like_count": 0, "view_count": 9}, "me")  # fmt: skip
     assert record.platform_url == "https://www.tiktok.com/@me/video/7"
+    strange = tiktok.parse_video({"id": "7", "create_time": 1, "share_url": "https://[::1#?x"}, "me")
+    assert strange.platform_url == "https://[::1"
     assert (record.likes_count, record.comments_count, record.views_count) == (0, None, 9)
     assert (record.content_type, record.hashtags) == ("short_video", ("fyp",))
     assert record.published_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
