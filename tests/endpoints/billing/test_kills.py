@@ -74,7 +74,7 @@ def deliver_again(world: World, event: Row) -> str:
 
 def test_killed_while_it_reads_from_stripe(world: World, bought: tuple[UUID, Row]) -> None:
     user, event = bought
-    world.fault(path="/v1/subscriptions", times=1, delay_seconds=1.5)
+    world.fault(path="/v1/subscriptions", times=1, delay_seconds=10)
     with handler_in_a_process(event):
         deadline = time.monotonic() + 30
         while not world.inbox():
