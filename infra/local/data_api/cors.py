@@ -18,11 +18,14 @@ _EXPOSED = (
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server,"
     " Transfer-Encoding, Range-Unit"
 )
+_SIMPLE_HEADERS = ("Accept", "Accept-Language", "Content-Language")
 _MAX_AGE_SECONDS = 86_400
 
 
 def cors_headers(raw: RawRequest, config: Config) -> list[tuple[str, str]]:
-    """Headers for the answer to a request that names its origin."""
+    """Headers for the answer to a request that names its origin. What answers OPTIONS brings its own."""
+    if raw.method == "OPTIONS":
+        return []
     allowed = _allow_origin(raw, config)
     return [*allowed, ("Access-Control-Expose-Headers", _EXPOSED)] if allowed else []
 
@@ -46,15 +49,15 @@ def preflight(raw: RawRequest, config: Config) -> Response | None:
     allowed = _allow_origin(raw, config)
     if not allowed:
         return None
-    asked = raw.headers.get("access-control-request-headers", "")
-    names = [name.strip() for name in asked.split(",") if name.strip()]
-    headers = dict.fromkeys(["Authorization", *names, "Accept", "Accept-Language", "Content-Language"])
-    return Response(
-        200,
-        [
-            *allowed,
-            ("Access-Control-Allow-Headers", ", ".join(headers)),
-            ("Access-Control-Allow-Methods", ", ".join(_METHODS)),
-            ("Access-Control-Max-Age", str(_MAX_AGE_SECONDS)),
-        ],
-    )
+    headers = [*allowed, ("Access-Control-Allow-Methods", ", ".join(_METHODS))]
+    asked = raw.headers.get("access-control-request-headers")
+    if asked is not None:
+        headers.append(("Access-Control-Allow-Headers", ", ".join(_allowed_headers(asked))))
+    return Response(200, [*headers, ("Access-Control-Max-Age", str(_MAX_AGE_SECONDS))])
+
+
+def _allowed_headers(asked: str) -> list[str]:
+    """All that is asked for, and the headers that need no asking."""
+    names = ["Authorization", *(name.strip() for name in asked.split(",") if name)]
+    known = {name.lower() for name in names}
+    return names + [name for name in _SIMPLE_HEADERS if name.lower() not in known]

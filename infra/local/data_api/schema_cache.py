@@ -81,7 +81,7 @@ class Routine:
 
     @property
     def returns_void(self) -> bool:
-        return (self.return_schema, self.return_type) == ("pg_catalog", "void")
+        return not self.returns_set and (self.return_schema, self.return_type) == ("pg_catalog", "void")
 
     @property
     def returns_scalar(self) -> bool:

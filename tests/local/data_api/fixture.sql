@@ -105,6 +105,7 @@ create function albums_by(artist int) returns setof albums language sql stable a
 create function one_album(album int) returns albums language sql stable as $$ select * from shop.albums where id = album $$;
 create function numbers(n int) returns setof int language sql immutable as $$ select generate_series(1, n) $$;
 create function nothing() returns void language sql as $$ select $$;
+create function no_rows() returns setof void language sql as $$ select where false $$;
 create function restock(album int, extra int) returns int language sql as $$
   update shop.albums set stock = stock + extra where id = album returning stock $$;
 create function joined(variadic words text[]) returns text language sql immutable as $$ select array_to_string(words, '+') $$;

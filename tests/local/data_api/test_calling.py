@@ -79,6 +79,7 @@ def test_nothing_comes_back_from_void(ask: Ask) -> None:
     for line in ("GET /rpc/nothing", "POST /rpc/nothing"):
         answer = ask(line)
         assert (answer.status_code, answer.content, "Content-Type" in answer.headers) == (204, b"", False)
+    assert (ask("POST /rpc/no_rows").status_code, ask("POST /rpc/no_rows").json()) == (200, [])
 
 
 def test_counts(ask: Ask) -> None:

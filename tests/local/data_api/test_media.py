@@ -133,6 +133,9 @@ def test_cors(ask: Ask, shop: Database) -> None:
         == "Authorization, Foo, Bar, Accept, Accept-Language, Content-Language"
     )
     assert answer.headers["Access-Control-Max-Age"] == "86400"
+    assert "Access-Control-Allow-Headers" not in ask("OPTIONS /albums", **asked).headers
+    no_preflight = ask("OPTIONS /albums", **asked | {"Access_Control_Request_Method": "BREW"})
+    assert [value for name, value in no_preflight.headers.multi_items() if "control" in name] == ["*"]
     simple = ask("GET /tags", Origin="http://x.example")
     assert simple.headers["Access-Control-Allow-Origin"] == "*"
     assert "Content-Range" in simple.headers["Access-Control-Expose-Headers"]
