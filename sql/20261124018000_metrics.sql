@@ -11,7 +11,7 @@ revoke all on table private.metric_mark from public, anon, authenticated, servic
 insert into private.metric_mark default values;
 
 insert into private.setting (key, value, comment) values
-('metrics.lag', '"1 minute"', 'Age at which a row is counted: longer than a transaction of the API may last, so that none appears behind the mark.');
+('metrics.lag', '"1 minute"', 'Age at which a row is counted: longer than a transaction of the API may last, so that none is passed over.');
 
 create function private.count_metrics()
 returns jsonb

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.core import queues, settings
-from functions.core.observability import begin
+from functions.core.observability import begin, logger
 
 settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.ANALYZE_QUEUE_URL)
 # They may be empty; where SSM should hold them, this says at start which one is not there.
@@ -38,4 +38,6 @@ def dispatch(event: dict[str, Any], context: Any) -> dict[str, int]:
     from functions.analyze import dispatch
 
     begin(context)
-    return dispatch.run()
+    done = dispatch.run()
+    logger.info("dispatched", extra=done)
+    return done

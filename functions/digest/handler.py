@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.core import invocation, settings
-from functions.core.observability import begin
+from functions.core.observability import begin, logger
 from functions.digest import service
 
 settings.require(
@@ -19,4 +19,6 @@ SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """One round."""
     begin(context)
-    return {"sent": service.send_due(invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS))}
+    sent = service.send_due(invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS))
+    logger.info("e-mails sent", extra={"count": sent})
+    return {"sent": sent}

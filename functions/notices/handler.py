@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from functions.core import answers, invocation, settings
 from functions.core.errors import InvalidRequestError, NotFoundError, StreamVibeError
-from functions.core.observability import begin
+from functions.core.observability import begin, logger
 from functions.database import notices
 from functions.notices import service
 
@@ -39,7 +39,9 @@ PAGE_POLICY = "default-src 'none'; form-action 'self'; base-uri 'none'; frame-an
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """One round."""
     begin(context)
-    return {"sent": service.send_due(invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS))}
+    sent = service.send_due(invocation.deadline(context, SECONDS_WITHOUT_CONTEXT, MARGIN_SECONDS))
+    logger.info("e-mails sent", extra={"count": sent})
+    return {"sent": sent}
 
 
 def unsubscribe(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def unsubscribe(event: dict[str, Any], context: Any) -> dict[str, Any]:
             raise InvalidRequestError("The link is not complete; copy it whole.")
         if is_confirmed and not notices.unsubscribe(token, kind):
             raise NotFoundError("The link names nobody; the account may be gone.")
+        logger.info("unsubscribing", extra={"kind": kind, "is_confirmed": is_confirmed})
     except StreamVibeError as error:
         return answers.problem_answer(error, identity)
     content = (DONE if is_confirmed else QUESTION).format(what=KINDS[kind])

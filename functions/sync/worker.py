@@ -87,10 +87,10 @@ def work_on(run_id: str, available: Time) -> None:
 
 def _after(run_id: str, claimed: Row, status: Row) -> None:
     """What follows the pages of this call: more of them now or later, or what comes after a whole run."""
+    logger.info("pages stored", extra={"status": status["status"], "wait_seconds": status.get("seconds")})
     if status["status"] == "next":
         _send_again(run_id, 0)
     elif status["status"] == "waiting":
-        logger.info("run waits", extra={"seconds": status["seconds"]})
         _send_again(run_id, status["seconds"])
     else:
         _hand_on(claimed["user_id"])
