@@ -104,6 +104,11 @@ class TestSignUp:
         assert answer.user.identities is not None
         assert answer.user.identities[0].provider == "email"
 
+    def test_answers_with_tokens_are_not_stored(self, project: Project, email: str) -> None:
+        answer = project.post("/signup", {"email": email, "password": PASSWORD})
+        assert answer.json()["access_token"]
+        assert answer.headers["cache-control"].startswith("no-store")
+
     def test_access_tokens_are_what_functions_verify(self, project: Project, email: str) -> None:
         session = session_of(project.client(), email)
         jwks = jwt.PyJWKClient(f"{project.url}/auth/v1/.well-known/jwks.json")

@@ -19,6 +19,7 @@ from infra.local.auth.errors import API_VERSION_HEADER, AuthError, validation_fa
 from infra.local.auth.sessions import Client, Issuer
 
 Pool = ConnectionPool[psycopg.Connection[DictRow]]
+NOT_STORED = {"Cache-Control": "no-store, no-cache, must-revalidate", "Pragma": "no-cache"}  # answers with tokens
 LOG = logging.getLogger("streamvibe.auth")
 # Flows that need a mailbox, a phone, a browser or a second factor.
 LEFT_OUT = ("otp", "magiclink", "recover", "resend", "verify", "invite", "reauthenticate", "authorize", "callback",
@@ -99,6 +100,8 @@ async def _respond(request: Request, pool: Pool, issuer: Issuer, handler: Handle
         body = _read_body(await request.body())
         status, payload, more = await run_in_threadpool(_handle, request, body, pool, issuer, handler)
         headers |= more
+        if isinstance(payload, dict) and "access_token" in payload:
+            headers |= NOT_STORED
     except AuthError as error:
         if error.status == 500:
             LOG.warning("%s", error.message, exc_info=error)

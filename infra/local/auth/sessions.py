@@ -21,6 +21,7 @@ from infra.local.auth.keys import ACCESS_TOKEN_SECONDS, SigningKey
 from infra.local.auth.users import Connection, find_user, user_json
 
 REUSE_WINDOW_SECONDS = 10
+UNVERIFIED = "invalid JWT: unable to parse or verify signature"
 ALPHABET = string.ascii_lowercase + "234567"
 
 
@@ -127,8 +128,10 @@ def read_claims(issuer: Issuer, token: str) -> dict[str, Any]:
         raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
     try:
         return issuer.key.verify(token)
+    except jwt.ExpiredSignatureError as error:
+        raise bad_jwt(f"{UNVERIFIED}, token has invalid claims: token is expired") from error
     except jwt.PyJWTError as error:
-        raise bad_jwt(f"invalid JWT: unable to parse or verify signature, {error}") from error
+        raise bad_jwt(f"{UNVERIFIED}, {error}") from error
 
 
 def _answer(
