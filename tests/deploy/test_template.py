@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,22 +67,28 @@ def test_osls_deploys_it(
 
     address = account["AWS_ENDPOINT_URL"]
     session = boto3.Session("test", "test", region_name=account["AWS_REGION"])
-    (stack,) = session.client("cloudformation", endpoint_url=address).describe_stacks()["Stacks"]
+    with (
+        closing(session.client("cloudformation", endpoint_url=address)) as formation,
+        closing(session.client("lambda", endpoint_url=address)) as lambdas,
+        closing(session.client("iam", endpoint_url=address)) as iam,
+        closing(session.client("sqs", endpoint_url=address)) as sqs,
+        closing(session.client("events", endpoint_url=address)) as events,
+    ):
+        (stack,) = formation.describe_stacks()["Stacks"]
+        functions = {one["FunctionName"]: one for one in lambdas.list_functions()["Functions"]}
+        roles = {one["Arn"] for one in iam.list_roles()["Roles"]}
+        urls = sqs.list_queues()["QueueUrls"]
+        rules = events.list_rules()["Rules"]
+        sources = lambdas.list_event_source_mappings()["EventSourceMappings"]
     assert (stack["StackName"], stack["StackStatus"]) == (f"streamvibe-{STAGE}", "UPDATE_COMPLETE")
-    lambdas = {
-        one["FunctionName"]: one for one in session.client("lambda", endpoint_url=address).list_functions()["Functions"]
-    }
-    assert set(lambdas) == {f"streamvibe-{STAGE}-{name}" for name in service["functions"]}
-    roles = {one["Arn"] for one in session.client("iam", endpoint_url=address).list_roles()["Roles"]}
-    assert len({one["Role"] for one in lambdas.values()} & roles) == len(lambdas), "each function has its own role"
-    urls = session.client("sqs", endpoint_url=address).list_queues()["QueueUrls"]
+    assert set(functions) == {f"streamvibe-{STAGE}-{name}" for name in service["functions"]}
+    assert len({one["Role"] for one in functions.values()} & roles) == len(functions), "each function has its own role"
     queues = {url.rsplit("/", 1)[1].split("-")[2] for url in urls}
     assert queues == set(resources(template, "SQS::Queue"))
-    rules = session.client("events", endpoint_url=address).list_rules()["Rules"]
-    schedules = [event for block in service["functions"].values() for event in block["events"] if "schedule" in event]
-    assert sorted(rule["ScheduleExpression"] for rule in rules) == sorted(one["schedule"] for one in schedules)
-    sources = session.client("lambda", endpoint_url=address).list_event_source_mappings()["EventSourceMappings"]
-    assert len(sources) == sum("sqs" in event for block in service["functions"].values() for event in block["events"])
+    triggers = [event for block in service["functions"].values() for event in block["events"]]
+    schedules = [event["schedule"] for event in triggers if "schedule" in event]
+    assert sorted(rule["ScheduleExpression"] for rule in rules) == sorted(schedules)
+    assert len(sources) == sum("sqs" in event for event in triggers)
 
 
 def test_only_x_ray_is_allowed_on_everything(template: dict[str, Any]) -> None:
