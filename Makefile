@@ -71,8 +71,8 @@ deploy: $(INSTALLED) $(OSLS) ## build and deploy the functions (STAGE=dev; setti
 deploy-db: ## apply sql/ to the hosted database named by DATABASE_URL, with the official CLI
 	@$(PYTHON) -m infra.push
 
-preflight: $(INSTALLED) ## check a deployment's surroundings and say what to mend (reads the environment)
-	@$(BIN)/python -m infra.preflight
+preflight: $(INSTALLED) ## check what a stage stands on and say what to mend (STAGE=dev; reads .env.<stage> and SSM)
+	@set -a; test ! -f .env.$(STAGE) || source ./.env.$(STAGE); set +a; $(BIN)/python -m infra.preflight --stage $(STAGE)
 
 docs: $(INSTALLED) ## write the generated documents (ER diagram, configuration table, OpenAPI)
 	@$(BIN)/python -m infra.docs

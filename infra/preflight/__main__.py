@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.preflight import stage as stages
 from infra.preflight.checks import ALL, Level
 
 STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
-def main() -> None:
+def main(
+    stage: Annotated[str | None, typer.Option(help="Its secrets are read from SSM, as its functions do.")] = None,
+) -> None:
     """Read the environment (source your env file first), look at everything, change nothing."""
-    findings = [finding for check in ALL for finding in check(os.environ)]
+    referring = stages.environment(stage, os.environ) if stage else os.environ
+    environment = stages.fetched(referring)
+    findings = [finding for check in ALL for finding in check(environment)]
     table = Table("", "what", "found", "what to do", title="Preflight")
     for finding in findings:
         table.add_row(f"[{STYLES[finding.level]}]{finding.level}[/]", finding.subject, finding.text, finding.advice)

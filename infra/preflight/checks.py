@@ -47,14 +47,19 @@ def check_settings(environment: Environment) -> Iterator[Finding]:
     wrong = 0
     for setting in settings.all_settings():
         try:
-            if environment.get(setting.name, "").startswith(settings.STORES):
-                continue
             setting.value()
         except ConfigurationError as error:
             wrong += 1
-            yield Finding(Level.FAIL, "settings", error.detail, f"Set {setting.name}; see docs/configuration.md.")
+            yield Finding(Level.FAIL, "settings", error.detail, _how_to_set(setting.name, environment))
     if not wrong:
         yield Finding(Level.OK, "settings", "every required setting is given")
+
+
+def _how_to_set(name: str, environment: Environment) -> str:
+    store, _, parameter = environment.get(name, "").partition(":")
+    if store != "ssm":
+        return f"Set {name}; see docs/configuration.md."
+    return f"aws ssm put-parameter --type SecureString --name {parameter} --value '...' (none where you have none)"
 
 
 def check_database(environment: Environment) -> Iterator[Finding]:
