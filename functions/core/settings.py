@@ -149,7 +149,7 @@ APP_URL = Setting("APP_URL", _origin, "the client app's address, where browsers 
 APP_ORIGINS = Setting(
     "APP_ORIGINS",
     _words,
-    "further origins that `return_to` and CORS accept, besides APP_URL; separated by spaces",
+    "further origins that `return_to` accepts, besides APP_URL; separated by spaces (for CORS see serverless.yml)",
     default="",
 )
 FUNCTIONS_URL = Setting(
