@@ -163,7 +163,7 @@ begin
     v_link.chain := pg_current_xact_id()::text::numeric % 16;
     v_link.pseudonym := private.audit_pseudonym_of(v_entry.user_id);
     v_subject := coalesce(v_entry.new_values, v_entry.old_values) ->> 'user_id';
-    if v_subject <> v_entry.user_id::text or (v_subject is not null and v_entry.user_id is null) then
+    if v_subject is distinct from v_entry.user_id::text and v_subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         v_link.subject := private.audit_pseudonym_of(v_subject::uuid);
     end if;
     if v_entry.entity_type in ('users', 'user_setting') then
@@ -466,7 +466,10 @@ declare
     v_found boolean;
     v_reason text;
     v_checked bigint := 0;
+    v_first jsonb;
+    v_first_at timestamptz := 'infinity';
 begin
+    -- Each chain as far as its first fault; the answer is the earliest of these.
     for v_chain in select c.* from private.audit_chain as c order by c.chain loop
         -- The link before the range is trusted: its own range says whether it is good.
         select l.position, l.hash into v_expected, v_previous
@@ -478,6 +481,7 @@ begin
             v_expected := 0;
             v_previous := sha256(convert_to('streamvibe audit chain ' || v_chain.chain, 'UTF8'));
         end if;
+        v_reason := null;
         for v_link in
             select l.* from private.audit_link as l
             where l.chain = v_chain.chain
@@ -509,34 +513,39 @@ begin
                     then 'values altered'
                 when v_link.salt is null and not private.is_erased(v_link, v_entry) then 'values altered'
             end;
-            if v_reason is not null then
-                return jsonb_build_object(
-                    'ok', false, 'checked', v_checked, 'audit_id', v_link.audit_id,
-                    'chain', v_link.chain, 'position', v_link.position, 'reason', v_reason
-                );
-            end if;
+            exit when v_reason is not null;
             v_previous := v_link.hash;
         end loop;
-        if v_chain.linked_at < to_time and (v_expected, v_previous) is distinct from (v_chain.length, v_chain.head) then
-            return jsonb_build_object(
-                'ok', false, 'checked', v_checked, 'audit_id', null,
-                'chain', v_chain.chain, 'position', v_expected + 1, 'reason', 'end of the chain missing'
+        if v_reason is not null then
+            if v_link.linked_at < v_first_at then
+                v_first_at := v_link.linked_at;
+                v_first := jsonb_build_object(
+                    'audit_id', v_link.audit_id, 'chain', v_link.chain, 'position', v_link.position, 'reason', v_reason
+                );
+            end if;
+        elsif v_chain.linked_at < to_time and (v_expected, v_previous) is distinct from (v_chain.length, v_chain.head)
+            and v_chain.linked_at < v_first_at then
+            v_first_at := v_chain.linked_at;
+            v_first := jsonb_build_object(
+                'audit_id', null, 'chain', v_chain.chain, 'position', v_expected + 1, 'reason', 'end of the chain missing'
             );
         end if;
     end loop;
 
-    select a.* into v_entry
-    from public.audit_log as a
+    select a.id, a.created_at into v_entry.id, v_entry.created_at
+    from (
+        select g.id, g.created_at from public.audit_log as g
+        union all
+        select r.id, r.created_at from private.audit_archive as r
+    ) as a
     where a.created_at >= from_time and a.created_at < to_time
         and not exists (select from private.audit_link as l where l.audit_id = a.id)
     order by a.created_at
     limit 1;
-    if found then
-        return jsonb_build_object(
-            'ok', false, 'checked', v_checked, 'audit_id', v_entry.id, 'chain', null, 'position', null, 'reason', 'entry without a link'
-        );
+    if found and v_entry.created_at < v_first_at then
+        v_first := jsonb_build_object('audit_id', v_entry.id, 'chain', null, 'position', null, 'reason', 'entry without a link');
     end if;
-    return jsonb_build_object('ok', true, 'checked', v_checked);
+    return coalesce(jsonb_build_object('ok', false) || v_first, '{"ok": true}') || jsonb_build_object('checked', v_checked);
 end;
 $$;
 comment on function private.verify_audit_log(timestamptz, timestamptz) is
@@ -551,10 +560,10 @@ language sql
 stable
 set search_path = ''
 as $$
-    select private.verify_audit_log("from", "to")
+    select private.verify_audit_log(coalesce("from", '-infinity'), coalesce("to", 'infinity'))
 $$;
 comment on function public.verify_audit_log(timestamptz, timestamptz) is
-    'Checks the audit chains over a span of time: {ok, checked} or the first altered or missing entry {ok, audit_id, chain, position, reason}.';
+    'Checks the audit chains over a span of time: {ok, checked} or the earliest altered or missing entry {ok, checked, audit_id, chain, position, reason}.';
 revoke execute on function public.verify_audit_log(timestamptz, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.verify_audit_log(timestamptz, timestamptz) to service_role;
 

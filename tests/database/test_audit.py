@@ -149,6 +149,16 @@ def test_tampering_behind_the_guard_is_found_and_named(new_database: Callable[[]
         assert answer["audit_id"] == str(target)
 
 
+def test_the_earliest_of_several_faults_is_named(new_database: Callable[[], Database]) -> None:
+    """Whatever chains they are in."""
+    database = new_database()
+    targets = [grant_role(database, database.create_user()) for _ in range(6)]
+    with database.as_superuser() as superuser:
+        for found in range(len(targets)):
+            superuser.execute("update audit_log set action = 'x' where id = any(%s)", [targets[-1 - found :]])
+            assert verify(database)["audit_id"] == str(targets[-1 - found])
+
+
 def test_an_entry_that_was_slipped_in_is_found(new_database: Callable[[], Database]) -> None:
     database = new_database()
     database.create_user()
