@@ -1238,9 +1238,14 @@ declare
 begin
     select s.* into v_suggestion from public.ai_suggestion as s where s.id = auto_apply.suggestion_id;
     -- Nobody looks before this is written. Suggestions hold no addresses, so a description that has some keeps them.
+    -- And of an item without a word the best title is no more than the name of its kind.
     select array_agg(v.key) into v_fields
     from jsonb_each(private.suggested_values(v_suggestion)) as v
     where v.key in ('title', 'description', 'tags')
+        and not (
+            v.key = 'title'
+            and concat(v_suggestion.content_snapshot ->> 'title', v_suggestion.content_snapshot ->> 'description') !~ '[[:alnum:]]'
+        )
         and not (v.key = 'description' and coalesce(v_suggestion.content_snapshot ->> 'description', '') ~* '(https?://|www\.)');
     if v_fields is not null then
         perform private.write_suggestion(v_suggestion.id, v_fields, null);

@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from functions.analyze import service
 from functions.core.app import IdempotencyKey, SignedIn, create_app, lambda_handler
@@ -23,7 +23,7 @@ class Wanted(BaseModel):
     content_item_id: UUID
     provider: Annotated[str | None, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", examples=["local"])] = None
     model: Annotated[str | None, Field(min_length=1, max_length=200)] = None
-    force: bool = False
+    force: StrictBool = False
 
 
 @app.post("/analyze", status_code=201)

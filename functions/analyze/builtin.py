@@ -18,6 +18,7 @@ from functions.analyze.schema import Answer
 from functions.analyze.text import keywords, words
 from functions.analyze.text.keywords import Keyphrase
 from functions.analyze.text.sentiment import sentiment
+from functions.core import letters
 
 TITLE_ONLY_WEIGHT = 3.0
 LONGEST_ACRONYM = 3
@@ -27,6 +28,15 @@ FEW_SIBLINGS = 3
 
 _SERIES = re.compile(r"\s+(?:[|•·]|[-–—:])\s+|:\s+|\s*[|]\s*")
 _REPEATED = re.compile(r"([!?.])\1+")
+_ENDS_OF_CLAUSES = re.compile(r"[,;:.!?…。！？、]\s|\s[-–—]\s")
+_KINDS = {
+    "long_video": "Video",
+    "short_video": "Short",
+    "image": "Photo",
+    "carousel": "Photos",
+    "story": "Story",
+    "reel": "Reel",
+}
 _SMALL_WORDS = frozenset("a an and as at but by for from in into of on or the to vs with".split())
 
 
@@ -60,8 +70,12 @@ def answer(brief: Brief) -> Answer:
     try:
         return cleaning.clean(composed, brief, rules)
     except cleaning.UnusableAnswerError:
-        kind = brief.item.content_type.replace("_", " ").capitalize()
-        return cleaning.clean(composed.model_copy(update={"suggested_titles": [kind]}), brief, rules)
+        return cleaning.clean(composed.model_copy(update={"suggested_titles": [_kind(brief)]}), brief, rules)
+
+
+def _kind(brief: Brief) -> str:
+    """What to call an item of which nothing is known."""
+    return _KINDS.get(brief.item.content_type, "Post")
 
 
 def key_phrases(brief: Brief) -> list[Keyphrase]:
@@ -80,7 +94,7 @@ def _subjects(topic: Sequence[Keyphrase]) -> list[Keyphrase]:
     found = [
         phrase for phrase in topic if phrase.weight >= keywords.STRONG_WEIGHT and phrase.weight != TITLE_ONLY_WEIGHT
     ]
-    return found or list(topic[:5])
+    return found or list(topic[:3])
 
 
 def _headline(brief: Brief) -> str:
@@ -93,25 +107,79 @@ def _headline(brief: Brief) -> str:
 
 
 def _titles(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None) -> list[str]:
-    bounds = limits.of(brief.item.platform)
-    own = _tidy(_headline(brief), brief.item_language)
-    names = [_as_title(phrase.text, brief.item.text, brief.item_language) for phrase in topic]
-    spoken = [phrase for phrase in topic if phrase.weight > TITLE_ONLY_WEIGHT]
-    subjects = [_as_title(phrase.text, brief.item.text, brief.item_language) for phrase in spoken]
-    candidates = [*_own_title_improved(own, names, brief), *_from_patterns(subjects, phrases, brief.tone)]
-    candidates += [own, *([" | ".join(names[:3])] if len(names) > 1 else names)]
+    bounds, language = limits.of(brief.item.platform), brief.item_language
+    own = _own_title(brief)
+    names = [_as_title(phrase.text, brief.item.text, language) for phrase in topic]
+    candidates = [*_own_title_improved(own, topic, brief)]
+    if brief.item.title:
+        # A caption is no title: nobody would call a thought about an editor 'Editor: A Practical Guide'.
+        candidates += _from_patterns(_spoken(topic, brief), phrases, brief.tone)
+    candidates.append(own)
+    if not own:
+        candidates.append(" | ".join(names[:3]))
     fitting = [limits.fit_title(title, bounds) for title in candidates if title]
-    return limits.fit_phrases(fitting, limits.TITLES, bounds.title_size) or [brief.item.platform]
+    return _no_worse_first(limits.fit_phrases(fitting, limits.TITLES, bounds.title_size), own, brief, topic) or [
+        _kind(brief)
+    ]
 
 
-def _own_title_improved(own: str, names: Sequence[str], brief: Brief) -> Iterable[str]:
-    """The creator's title with its subject in front, a second key phrase behind, or the account's series name."""
+def _own_title(brief: Brief) -> str:
+    """The creator's title in order, a caption's first sentence or clause; of hashtags alone, their words."""
+    language = brief.item_language
+    own = _tidy(_headline(brief), language)
+    if not brief.item.title:
+        own = _first_clauses(own, limits.of(brief.item.platform).best_title_characters[1]).rstrip(".。।,")
+    if own:
+        return own
+    return _capitalise(", ".join(map(keywords.split_hashtag, words.hashtags(brief.item.title)[:3])), language)
+
+
+def _first_clauses(text: str, longest: int) -> str:
+    """As many whole clauses as fit, if they say enough; else all."""
+    ends = [
+        match.start() for match in _ENDS_OF_CLAUSES.finditer(text) if SHORT_TITLE_CHARACTERS <= match.start() <= longest
+    ]
+    return text[: ends[-1]] if len(text) > longest and ends else text
+
+
+def _spoken(topic: Sequence[Keyphrase], brief: Brief) -> list[str]:
+    """The subjects that stand for the whole item, the first one's own parts left out, as titles write them."""
+    said = [phrase for phrase in topic if phrase.weight > TITLE_ONLY_WEIGHT]
+    apart = [phrase for phrase in said[1:] if not set(phrase.stems) & set(said[0].stems)]
+    return [_as_title(phrase.text, brief.item.text, brief.item_language) for phrase in (*said[:1], *apart)]
+
+
+def _no_worse_first(titles: list[str], own: str, brief: Brief, topic: Sequence[Keyphrase]) -> list[str]:
+    """`titles` with a new one in front that scores as a title what the creator's does, at least, if there is one."""
+
+    def points(title: str) -> float:
+        items = scores.seo_items(title, "", (), topic=topic, platform=brief.item.platform, language=brief.item_language)
+        return sum(items[name]["points"] for name in ("title_length", "keyword_in_title", "no_shouting"))
+
+    first = next((title for title in titles if title != own and points(title) >= points(own)), None)
+    return titles if first is None else [first, *(title for title in titles if title != first)]
+
+
+def _own_title_improved(own: str, topic: Sequence[Keyphrase], brief: Brief) -> Iterable[str]:
+    """The creator's title with the account's series name, with what it does not say behind it, or its subject in front.
+
+    Behind it goes what the creator labelled the item with; a word of the description only where there are no labels.
+    """
     if not own:
         return
     language = brief.item_language
     best_low, best_high = limits.of(brief.item.platform).best_title_characters
-    title_stems = keywords.stems_of(own, language)
-    missing = [name for name in names if not keywords.stems_of(name, language) & title_stems]
+    is_short = len(own) < SHORT_TITLE_CHARACTERS
+    labels: set[str] = set().union(*(keywords.stems_of(keywords.split_hashtag(x), language) for x in brief.item.labels))
+    absent = [
+        phrase
+        for phrase in topic
+        if not set(phrase.stems) & keywords.stems_of(own, language) and not keywords.mentions(own, phrase, language)
+    ]
+    labelled = [phrase for phrase in absent if set(phrase.stems) <= labels]
+    missing = [
+        _as_title(phrase.text, brief.item.text, language) for phrase in labelled or (absent if brief.item.title else [])
+    ]
     series = _series_name(brief)
     if series and series.casefold() not in own.casefold() and len(own) + len(series) + 3 <= best_high + 20:
         yield f"{own} | {series}"
@@ -119,11 +187,10 @@ def _own_title_improved(own: str, names: Sequence[str], brief: Brief) -> Iterabl
         yield shorter
     if missing and len(own) + len(missing[0]) + 3 <= best_high:
         yield f"{own} | {missing[0]}"
-    if len(missing) > 1 and len(own) < SHORT_TITLE_CHARACTERS and own[-1].isalnum():
-        yield f"{own}: {missing[0]}, {missing[1]}"
-    is_new = bool(names) and not keywords.stems_of(names[0], language) <= title_stems
-    if is_new and len(own) + len(names[0]) + 2 <= best_high:
-        yield f"{names[0]}: {own}"
+    if len(missing) > 1 and is_short and own[-1].isalnum():
+        yield f"{own}: {missing[0]}, {missing[1]}" if own.isascii() else f"{own} | {missing[0]} | {missing[1]}"
+    if labelled and labelled[0] == topic[0] and len(own) + len(missing[0]) + 2 <= best_high:
+        yield f"{missing[0]}: {own}"
 
 
 def _from_patterns(names: Sequence[str], phrases: Phrases | None, tone: str) -> Iterable[str]:
@@ -134,9 +201,7 @@ def _from_patterns(names: Sequence[str], phrases: Phrases | None, tone: str) -> 
     )
     for pattern in patterns:
         if "{third}" not in pattern or len(names) >= 3:
-            yield pattern.format(
-                topic=names[0], second=names[min(1, len(names) - 1)], third=names[min(2, len(names) - 1)]
-            )
+            yield pattern.format(topic=names[0], second=names[1:2] and names[1], third=names[2:3] and names[2])
 
 
 def _tidy(title: str, language: str) -> str:
@@ -164,7 +229,7 @@ def _as_title(phrase: str, text: str, language: str) -> str:
     # Some letters change their number when folded; then nothing can be said about the place.
     written = text[at : at + len(phrase)] if at >= 0 and len(folded) == len(text) else ""
     is_shouted = written.isupper() and len(written) > LONGEST_ACRONYM
-    if not written or written == written.lower() or is_shouted:
+    if not written[1:] or written[1:] == written[1:].lower() or is_shouted:
         return _capitalise(phrase, language)
     return written[:1].upper() + written[1:]
 
@@ -193,15 +258,18 @@ def _description(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | No
     item, language = brief.item, brief.item_language
     bounds = limits.of(item.platform)
     own = words.without_links(item.description)
-    main = set(topic[0].stems) if topic else set()
-    headline = _sentence(_tidy(item.title, language)) if item.title else ""
-    if headline and not (own and main & keywords.stems_of(own[: scores.OPENING_CHARACTERS], language)):
+    opening = own[: scores.OPENING_CHARACTERS]
+    headline = _sentence(_tidy(item.title, language), language) if item.title else ""
+    is_opened = bool(topic) and (
+        bool(set(topic[0].stems) & keywords.stems_of(opening, language))
+        or keywords.mentions(opening, topic[0], language)
+    )
+    if headline and not (own and is_opened):
         own = f"{headline}\n\n{own}".strip()
-    mentioned = keywords.stems_of(own, language)
-    missing = [phrase.text for phrase in _subjects(topic)[:5] if not set(phrase.stems) <= mentioned]
+    missing = [phrase.text for phrase in _subjects(topic)[:5] if not keywords.mentions(own, phrase, language)]
     about = ""
     if missing:
-        about = phrases.about.format(topics=_listed(missing, phrases.conjunction)) if phrases else " · ".join(missing)
+        about = phrases.about.format(topics=phrases.list(missing)) if phrases else " · ".join(missing)
     ending = " ".join(hashtags[: min(5, bounds.hashtag_count)])
     extras = "\n\n".join(filter(None, (about, ending)))
     room = bounds.description_size - bounds.size(f"\n\n{extras}")
@@ -210,12 +278,11 @@ def _description(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | No
     return f"{limits.fit(own, max(room, 0), bounds.size)}\n\n{extras}".strip()
 
 
-def _sentence(text: str) -> str:
-    return text if not text or text[-1] in ".!?…。！？" else f"{text}."
-
-
-def _listed(items: Sequence[str], conjunction: str) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {conjunction} {items[-1]}"
+def _sentence(text: str, language: str) -> str:
+    """With a full stop, unless it ends with a sign already, be it an emoji."""
+    if not text or not (text[-1].isalnum() or text[-1] in ")\"'”»" or letters.is_mark(text[-1])):
+        return text
+    return text + {"zh": "。", "ja": "。", "hi": "।", "th": ""}.get(language, ".")
 
 
 # ------------------------------------------------------------------------------------- tags, topics and the rest
@@ -250,16 +317,23 @@ def _related_topics(brief: Brief, topic: Sequence[Keyphrase]) -> list[str]:
     here = {stem for phrase in topic[:3] for stem in phrase.stems}
     found: Counter[str] = Counter()
     series = keywords.stems_of(_series_name(brief) or "", language)
+    # What only one item's title says may be any words; what several say, or a tag, is a topic.
+    labelled: set[str] = set()
     for sibling in brief.successful_siblings[:10]:
+        labels = [
+            keywords.stems_of(keywords.split_hashtag(tag), language) for tag in (*sibling.tags, *sibling.hashtags)
+        ]
         for phrase in keywords.extract(sibling.title, "", sibling.tags, language, limit=3):
             stems = set(phrase.stems)
             if not stems <= here and not stems <= series and phrase.weight != TITLE_ONLY_WEIGHT:
                 found[phrase.text] += 1
+                labelled |= {phrase.text} if any(stems <= label for label in labels) else set()
+    usual = [text for text, count in found.most_common() if count > 1 or text in labelled]
     trending = [
         trend.keyword for trend in brief.trends if brief.item.category and trend.category == brief.item.category
     ]
     minor = [phrase.text for phrase in _subjects(topic)[3:8]]
-    return limits.fit_phrases([*(text for text, _ in found.most_common(5)), *trending[:3], *minor], 8)
+    return limits.fit_phrases([*(usual or [text for text, _ in found.most_common()])[:5], *trending[:3], *minor], 8)
 
 
 def _usual_category(brief: Brief) -> str | None:
@@ -270,8 +344,9 @@ def _usual_category(brief: Brief) -> str | None:
 def _audience(brief: Brief, topic: Sequence[Keyphrase], phrases: Phrases | None) -> list[str]:
     category = (brief.item.category or _usual_category(brief) or "").casefold()
     by_category = next((group for word, group in AUDIENCES.items() if word in category), ())
-    by_topic = [phrases.audience.format(topic=phrase.text) for phrase in _subjects(topic)[:2]] if phrases else []
-    return limits.fit_phrases([*by_topic, *by_category], limits.AUDIENCES) or [phrase.text for phrase in topic[:1]]
+    subjects = [phrase for phrase in _subjects(topic)[:2] if phrase.weight >= keywords.STRONG_WEIGHT]
+    by_topic = [phrases.audience.format(topic=phrase.text) for phrase in subjects] if phrases else []
+    return limits.fit_phrases([*by_topic, *by_category], limits.AUDIENCES)
 
 
 def _confidence(brief: Brief, topic: Sequence[Keyphrase]) -> float:

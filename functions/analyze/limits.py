@@ -8,11 +8,14 @@ Sources: YouTube Data API `videos` resource (title 100 characters, description 5
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from functions.core import letters
 
 TITLES = 5
 TOPICS = 10
@@ -21,6 +24,7 @@ KEYWORDS = 10
 CATEGORY_CHARACTERS = 60
 PHRASE_CHARACTERS = 60
 AUDIENCE_CHARACTERS = 80
+_ATTACHED = "\u200c\u200d" + "".join(map(chr, range(0x1F3FB, 0x1F400)))
 
 
 def _characters(text: str) -> int:
@@ -100,17 +104,21 @@ def fit(text: str, maximum: int, size: Callable[[str], int] = _characters) -> st
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if size(text[:middle]) <= maximum else (low, middle - 1)
+    # Not between a letter and its marks, nor within an emoji of several signs.
+    whole = low
+    while 0 < whole < len(text) and (_is_attached(text[whole]) or text[whole - 1] == "\u200d"):
+        whole -= 1
+    low = whole or low
     cut = text[:low]
     if low < len(text) and not text[low].isspace():
         at_word = cut.rstrip() if cut[-1:].isspace() else cut.rsplit(None, 1)[0] if cut.strip() else ""
         cut = at_word if len(at_word) > len(cut) / 2 else cut
-    return _without_broken_end(cut)
+    return cut.rstrip(" ,;:-–—|&+(")
 
 
-def _without_broken_end(text: str) -> str:
-    while text and (unicodedata.combining(text[-1]) or text[-1] in "\u200d\ufe0f") and len(text) > 1:
-        text = text[:-1]
-    return text.rstrip(" ,;:-–—|&+(")
+def _is_attached(character: str) -> bool:
+    """Whether it belongs to the sign before it: accents, vowel signs, joiners, skin tones."""
+    return letters.is_mark(character) or character in _ATTACHED
 
 
 def fit_title(text: str, limits: Limits) -> str:
@@ -150,16 +158,17 @@ def fit_tags(tags: Iterable[str], limits: Limits) -> list[str]:
 
 def as_hashtag(text: str) -> str | None:
     """'home made pizza' -> '#homemadepizza'. None for what no platform links: nothing, or digits only."""
-    plain = "".join(
-        c for c in unicodedata.normalize("NFC", text) if c.isalnum() or c == "_" or unicodedata.combining(c)
-    )
+    kept = (c for c in unicodedata.normalize("NFC", text) if c.isalnum() or c == "_" or letters.is_mark(c))
+    plain = "".join(itertools.dropwhile(letters.is_mark, kept))
     return f"#{plain}" if plain and not plain.replace("_", "").isdigit() and len(plain) <= PHRASE_CHARACTERS else None
 
 
 def fit_hashtags(tags: Iterable[str], limits: Limits) -> list[str]:
     """Hashtags with their '#', valid and each once, as many as the platform counts."""
-    valid = [hashtag for hashtag in map(as_hashtag, tags) if hashtag]
-    return _once(valid)[: limits.hashtag_count]
+    found: dict[str, str] = {}
+    for hashtag in filter(None, map(as_hashtag, tags)):
+        found.setdefault(hashtag.casefold().replace("_", ""), hashtag)
+    return list(found.values())[: limits.hashtag_count]
 
 
 def fit_phrases(phrases: Sequence[str], count: int, characters: int = PHRASE_CHARACTERS) -> list[str]:

@@ -6,7 +6,7 @@ take the main key phrase as {topic}, in a form that needs no article, case or ge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -19,6 +19,12 @@ class Phrases:
     about: str
     conjunction: str
     audience: str
+
+    def list(self, items: Sequence[str]) -> str:
+        """'a, b and c' in this language; where nothing stands before the last, 'a、b、c'."""
+        if not self.conjunction:
+            return "、".join(items)
+        return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {self.conjunction} {items[-1]}"
 
 
 PHRASEBOOK: Mapping[str, Phrases] = MappingProxyType(
@@ -88,6 +94,90 @@ PHRASEBOOK: Mapping[str, Phrases] = MappingProxyType(
             about="Argomenti: {topics}.",
             conjunction="e",
             audience="persone interessate a {topic}",
+        ),
+        "nl": Phrases(
+            {"": ("{topic}: praktische gids", "{topic}: {second} en {third}")},
+            about="Onderwerpen: {topics}.",
+            conjunction="en",
+            audience="mensen met interesse in {topic}",
+        ),
+        "pl": Phrases(
+            {"": ("{topic}: praktyczny poradnik",)},
+            about="Tematy: {topics}.",
+            conjunction="i",
+            audience="zainteresowani tematem: {topic}",
+        ),
+        "ru": Phrases(
+            {"": ("{topic}: практическое руководство",)},
+            about="Темы: {topics}.",
+            conjunction="и",
+            audience="те, кому интересна тема: {topic}",
+        ),
+        "tr": Phrases(
+            {"": ("{topic}: Pratik Rehber",)},
+            about="Konular: {topics}.",
+            conjunction="ve",
+            audience="{topic} ile ilgilenenler",
+        ),
+        "id": Phrases(
+            {"": ("{topic}: Panduan Praktis", "{topic}: {second} dan {third}")},
+            about="Topik: {topics}.",
+            conjunction="dan",
+            audience="orang yang tertarik pada {topic}",
+        ),
+        "hi": Phrases(
+            {"": ("{topic}: आसान गाइड",)},
+            about="विषय: {topics}।",
+            conjunction="और",
+            audience="{topic} में रुचि रखने वाले लोग",
+        ),
+        "ar": Phrases(
+            {"": ("{topic}: دليل عملي",)},
+            about="المواضيع: {topics}.",
+            conjunction="و",
+            audience="المهتمون بموضوع {topic}",
+        ),
+        "ja": Phrases(
+            {"": ("{topic}の基本ガイド", "{topic}：{second}と{third}")},
+            about="テーマ：{topics}。",
+            conjunction="",
+            audience="{topic}に興味がある人",
+        ),
+        "zh": Phrases(
+            {"": ("{topic}：实用指南", "{topic}：{second}与{third}")},
+            about="主题：{topics}。",
+            conjunction="",
+            audience="对{topic}感兴趣的人",
+        ),
+        "ko": Phrases(
+            {"": ("{topic}: 실전 가이드",)},
+            about="주제: {topics}.",
+            conjunction="및",
+            audience="{topic}에 관심 있는 분",
+        ),
+        "th": Phrases(
+            {"": ("{topic}: คู่มือฉบับใช้งานจริง",)},
+            about="หัวข้อ: {topics}",
+            conjunction="และ",
+            audience="ผู้ที่สนใจ{topic}",
+        ),
+        "he": Phrases(
+            {"": ("{topic}: מדריך מעשי",)},
+            about="נושאים: {topics}.",
+            conjunction="וגם",
+            audience="מי שמתעניין בנושא {topic}",
+        ),
+        "sv": Phrases(
+            {"": ("{topic}: en praktisk guide", "{topic}: {second} och {third}")},
+            about="Ämnen: {topics}.",
+            conjunction="och",
+            audience="personer som är intresserade av {topic}",
+        ),
+        "uk": Phrases(
+            {"": ("{topic}: практичний посібник",)},
+            about="Теми: {topics}.",
+            conjunction="і",
+            audience="ті, кому цікава тема: {topic}",
         ),
     }
 )

@@ -42,10 +42,6 @@ def _within(length: int, best: tuple[int, int]) -> float:
     return max(0.0, 1 - max(0, length - high) / high)
 
 
-def _mentions(text: str, phrase: Keyphrase, language: str) -> bool:
-    return set(phrase.stems) <= keywords.stems_of(text, language)
-
-
 def seo_items(
     title: str, description: str, tags: Sequence[str], *, topic: Sequence[Keyphrase], platform: str, language: str
 ) -> dict[str, dict[str, float]]:
@@ -58,7 +54,7 @@ def seo_items(
     hashtag_count = len(words.hashtags(both))
     first_half = title[: max(1, (len(title) + 1) // 2)]
     in_title = 0.0
-    if main and _mentions(title, main[0], language):
+    if main and keywords.mentions(title, main[0], language):
         in_title = 1.0 if set(main[0].stems) & keywords.stems_of(first_half, language) else 0.7
     parts = {
         "title_length": (20, _within(len(title), bounds.best_title_characters)),
@@ -66,11 +62,11 @@ def seo_items(
         "description_length": (15, min(1.0, len(description) / bounds.best_description_characters)),
         "keyword_in_opening": (
             10,
-            float(bool(main) and _mentions(description[:OPENING_CHARACTERS], main[0], language)),
+            float(bool(main) and keywords.mentions(description[:OPENING_CHARACTERS], main[0], language)),
         ),
         "keyword_coverage": (
             10,
-            sum(_mentions(both, phrase, language) for phrase in five) / len(five) if five else 0.0,
+            sum(keywords.mentions(both, phrase, language) for phrase in five) / len(five) if five else 0.0,
         ),
         "tags": (15, min(1.0, len(set(tags) | set(words.hashtags(both))) / FULL_MARKS_TAGS)),
         "hashtags": (5, float(1 <= hashtag_count <= MOST_HASHTAGS)),

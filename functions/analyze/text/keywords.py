@@ -1,7 +1,7 @@
 """Key phrases of a content item, by documented arithmetic.
 
 Candidates are runs of one to three content words between stop words and punctuation (as in RAKE), and the item's own
-tags and hashtags. A word's weight is
+tags and hashtags, as they are written. A word's weight is
 
     3 if it is in the title + 2 if it is in a tag or hashtag + ln(1 + occurrences in the description)
     + 0.5 if it is in the first sentence, times 0.5 if most of the account's other items have it too
@@ -25,13 +25,14 @@ from dataclasses import dataclass
 from functions.analyze.text import words as text_words
 
 MAX_PHRASE_WORDS = 3
+MAX_LABEL_WORDS = 4  # with its stop words: 'bread for beginners'
+SHORTEST_PIECE = 3
 STRONG_WEIGHT = 2.0  # in the title, in a tag, or said again and again
 ENOUGH_STRONG_PHRASES = 4
 WEIGHT_OF_ONE_MENTION = math.log1p(1) + 0.5
 _BREAK = re.compile(
-    r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f#.,;:!?…()\[\]{}\"“”«»|/•·\n\t。！？、，（）「」【】]+|\s[-–—]+\s"
+    r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f#.,;:!?…()\[\]{}\"“”«»|/•·\n\t。！？、，（）「」【】।؟،؛：]+|\s[-–—]+\s"
 )
-_HASHTAG = re.compile(r"(?<!\w)#\w+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z]{4})(?=\d)")
 
 
@@ -69,6 +70,19 @@ def stems_of(text: str, language: str) -> frozenset[str]:
     return frozenset(text_words.stem(word, language) for run in _runs(text, language) for word in run)
 
 
+def glue(text: str) -> str:
+    """Letters only and no plural, so that 'indie games' and '#indiegame' are found to be the same."""
+    return "".join(character for character in text.casefold() if character.isalnum()).removesuffix("s")
+
+
+def mentions(text: str, phrase: Keyphrase, language: str) -> bool:
+    """Whether `text` says all words of `phrase`, in whatever form, or has them in one piece."""
+    if set(phrase.stems) <= stems_of(text, language):
+        return True
+    glued = glue(phrase.text)
+    return len(glued) > (1 if text_words.is_spaceless(glued) else SHORTEST_PIECE) and glued in glue(text)
+
+
 def split_hashtag(tag: str) -> str:
     """'HomeMadePizza' -> 'home made pizza'; 'pizza' -> 'pizza'; a tag of several words stays as it is."""
     if any(not (character.isalnum() or character == "_") for character in tag.lstrip("#")):
@@ -89,10 +103,14 @@ def extract(
     stem = text_words.stem
     readable_labels = [split_hashtag(label) for label in labels]
     body = "\n".join(text_words.content_lines(description))
-    title = _HASHTAG.sub(" ", title)  # those are labels
+    title = text_words.without_hashtags(title)  # those are labels
     in_title = stems_of(title, language)
     in_labels = set().union(*(stems_of(label, language) for label in readable_labels))
     counts = Counter(stem(word, language) for run in _runs(body, language) for word in run)
+    for label in filter(text_words.is_spaceless, readable_labels):
+        # Such a title is one run, however many words it has; that a tag is among them can be seen.
+        in_title |= stems_of(label, language) if label in title else frozenset()
+        counts.update({key: body.count(label) for key in stems_of(label, language) if key not in counts})
     in_lead = stems_of(next(iter(text_words.sentences(body)), ""), language)
     everywhere = _common_to_most(sibling_titles, language)
 
@@ -104,20 +122,27 @@ def extract(
     seen: Counter[tuple[str, ...]] = Counter()
     sources = [(title, True), *((label, True) for label in readable_labels), (body, False)]
     for text, is_strong in sources:
-        for phrase in _phrases(text, language):
+        phrases = [(phrase, text_words.join(phrase)) for phrase in _phrases(text, language)]
+        if is_strong and text is not title:
+            phrases = [*_whole_label(text, language), *phrases]
+        else:
+            phrases = [pair for pair in phrases if not all(map(text_words.is_weak, pair[0]))]
+        for phrase, spelling in phrases:
             key = tuple(stem(word, language) for word in phrase)
             seen[key] += 1 + is_strong
             # The first spelling wins: the title's before the tags', the tags' before the description's.
-            candidates.setdefault(key, text_words.join(phrase))
+            candidates.setdefault(key, spelling)
     ranked = []
     for key, text in candidates.items():
+        if len(key) > 1 and seen[key] == 1 and max(map(weight, key)) >= STRONG_WEIGHT:
+            continue  # a subject and whatever stood beside it once
         mean = sum(map(weight, key)) / len(key)
         by_chance = len(key) > 1 and (seen[key] == 1 or _is_longer_than_the_term(key, seen))
         score = mean * 1.25 ** (len(key) - 1) * (0.5 if by_chance else 1.0)
         ranked.append(Keyphrase(text, round(score, 6), key))
     if sum(phrase.weight >= STRONG_WEIGHT for phrase in ranked) >= ENOUGH_STRONG_PHRASES:
         ranked = [phrase for phrase in ranked if phrase.weight > WEIGHT_OF_ONE_MENTION]
-    ranked.sort(key=lambda phrase: (-phrase.weight, phrase.text))
+    ranked.sort(key=lambda phrase: -phrase.weight)  # of equals, what is said first
     return _without_overlaps(ranked, limit)
 
 
@@ -135,6 +160,13 @@ def _phrases(text: str, language: str) -> Iterable[tuple[str, ...]]:
                     yield tuple(run[start : start + size])
 
 
+def _whole_label(label: str, language: str) -> Iterable[tuple[tuple[str, ...], str]]:
+    """A tag's content words, with the tag as it is written: 'kitchen tips' is no 'kitchen'."""
+    content = tuple(word for run in _runs(label, language) for word in run)
+    if 0 < len(content) <= MAX_PHRASE_WORDS and len(text_words.words(label)) <= MAX_LABEL_WORDS:
+        yield content, " ".join(label.split())
+
+
 def _common_to_most(titles: Sequence[str], language: str) -> set[str]:
     if len(titles) < 4:
         return set()
@@ -145,13 +177,15 @@ def _common_to_most(titles: Sequence[str], language: str) -> set[str]:
 def _without_overlaps(ranked: Sequence[Keyphrase], limit: int) -> list[Keyphrase]:
     """Drops phrases whose words are all in one that was chosen, or that merely lengthen one."""
     chosen: list[Keyphrase] = []
+    glued: set[str] = set()
     for phrase in ranked:
         stems = set(phrase.stems)
         if len(stems) < len(phrase.stems) or any(stems <= set(other.stems) for other in chosen):
             continue
         overlap = max((len(stems & set(other.stems)) / len(stems) for other in chosen), default=0.0)
-        if overlap > 0.5:
+        if overlap > 0.5 or glue(phrase.text) in glued:
             continue
+        glued.add(glue(phrase.text))
         chosen.append(phrase)
         if len(chosen) == limit:
             break

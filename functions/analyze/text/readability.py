@@ -69,7 +69,7 @@ def syllables(word: str, language: str) -> int:
 
 def reading_ease(text: str, language: str) -> float | None:
     """Reading ease of `text`, 0..100 with one decimal; None if it has no words."""
-    bare = re.sub(r"#(\w+)", "", text_words.strip_references(text))
+    bare = text_words.without_hashtags(text_words.strip_references(text))
     found = text_words.words(bare)
     if not found:
         return None

@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from functions.core import letters
+
 DEFAULT_LANGUAGE = "en"
 MINIMUM_WORDS_TO_DETECT = 4
 
@@ -26,10 +28,12 @@ _URL = re.compile(
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]+")
 _HANDLE = re.compile(r"(?<!\w)@[\w.]+")
 _TIMESTAMP = re.compile(r"\(?\b\d{1,2}:\d{2}(?::\d{2})?\b\)?")
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
-_HASHTAG = re.compile(r"(?<![\w&])#(\w+)")
-_LETTERS = re.compile(r"\w+")
+_LETTER = rf"(?:[^\W_]|[{letters.MARKS}])"
+_WORD = re.compile(rf"[^\W_]{_LETTER}*(?:['’\-]{_LETTER}+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?…।؟])\s+|(?<=[。！？])|\n+")
+_HASHTAG = re.compile(rf"(?<![\w&])#({letters.TAG})")
+_ANY_HASHTAG = re.compile(rf"#{letters.TAG}")
+_LETTERS = re.compile(letters.TAG)
 # Lines that ask for something or list links say nothing about what the item shows.
 _BOILERPLATE = re.compile(
     r"\b(subscribe|follow (me|us)|my (channel|links?|socials)|link in bio|sponsor|affiliate|discount code|use code|"
@@ -69,8 +73,28 @@ _EMPTY_WORDS = frozenset(
     "subscribe follow like likes comment comments share channel episode ep part vlog new official full hd 4k "
     "today link bio watch click below honestly really literally actually insane crazy intro outro chapter chapters "
     "tip tips day days minute minutes way ways thing things everyone anyone mistake mistakes reason reasons time "
-    "times".split()
+    "times explain explains explained explaining".split()
 )
+# Words that may be part of a name ('golden hour') and name nothing by themselves.
+_WEAK_WORDS = frozenset(
+    "hour hours week weeks month months year years later finally better best favourite favorite hate love top setting "
+    "tried trying make makes making made cook cooked cooking fix fixed clean cleaned ship shipped went built build buy "
+    "bought using used start started stop stopped faster slower bigger smaller cheaper costs matters happened right "
+    "wrong lost found open half source".split()
+)
+# What stop-word lists of these languages lack of what titles and descriptions are full of.
+_MORE_STOP_WORDS = {
+    "es": "vale pena paso pasos hoy",
+    "de": "zeige zeigen euch schritt richtig",
+    "hi": "कैसे सिर्फ बनाएं बनाना बनाने बनाते सीखेंगे चाहिए आज हम घर",
+    "ko": "오늘은 집에서 만드는 만들기 방법 방법을 법 알려드립니다 에서",
+    "th": "วันนี้",
+    "ar": "كيف تصنع صنع طريقة خطوة بخطوة اليوم تجربتي الفيديو",
+    "ru": "сегодня покажу нужны",
+    "pl": "dzisiaj pokażę wam",
+    "tr": "bugün nasıl yapılır gösteriyorum evde",
+}
+_NUMBERED = re.compile(r"\d+-\w+")  # '32-inch' says how large, not what
 
 
 class _Stemmer(Protocol):
@@ -88,7 +112,8 @@ def stop_words(language: str) -> frozenset[str]:
     """Stop words of `language` (ISO 639-1); empty for a language without a list."""
     import stopwordsiso  # noqa: PLC0415 - reads half a megabyte of lists
 
-    return frozenset(stopwordsiso.stopwords(language)) if stopwordsiso.has_lang(language) else frozenset()
+    listed = stopwordsiso.stopwords(language) if stopwordsiso.has_lang(language) else ()
+    return frozenset(listed) | frozenset(_MORE_STOP_WORDS.get(language, "").split())
 
 
 @functools.lru_cache(maxsize=16)
@@ -120,6 +145,11 @@ def strip_references(text: str) -> str:
 def hashtags(text: str) -> list[str]:
     """Hashtags of `text` without '#', in order of appearance, each once."""
     return list(dict.fromkeys(match.group(1) for match in _HASHTAG.finditer(text)))
+
+
+def without_hashtags(text: str) -> str:
+    """`text` without its hashtags, wherever they stand."""
+    return _ANY_HASHTAG.sub(" ", text)
 
 
 def sentences(text: str) -> list[str]:
@@ -162,7 +192,7 @@ def content_lines(text: str) -> list[str]:
         ]
         bare = _HANDLE.sub("", " ".join(kept))
         bare = re.sub(r"\s{2,}", " ", _TIMESTAMP.sub("", bare)).strip(" -–—|•*·\t")
-        if _WORD.search(re.sub(r"#\w+", "", bare)):
+        if _WORD.search(without_hashtags(bare)):
             lines.append(bare)
     return lines
 
@@ -190,11 +220,21 @@ def segments(word: str, language: str) -> list[str]:
 
 def is_content_word(word: str, language: str) -> bool:
     """Whether a lower-case word can carry a topic: no stop word, no number, no filler of social media."""
-    if word.isdigit() or word in _EMPTY_WORDS or word in stop_words(language):
+    if word.isdigit() or word in _EMPTY_WORDS or word in stop_words(language) or _NUMBERED.fullmatch(word):
         return False
     if _HIRAGANA.fullmatch(word):  # particles and verb endings
         return False
     return len(word) >= 3 or (len(word) == 2 and not word.isascii())
+
+
+def is_weak(word: str) -> bool:
+    """Whether a lower-case word names nothing by itself."""
+    return word in _WEAK_WORDS
+
+
+def is_spaceless(text: str) -> bool:
+    """Whether `text` is of a script that puts no spaces between words."""
+    return bool(_SPACELESS.fullmatch(text))
 
 
 def join(parts: Iterable[str]) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from functions.core import letters
+
 MAX_COUNT = 2_147_483_647  # columns are integers; some videos have more views than that
 MAX_TEXT_CHARACTERS = 100_000  # far above every platform's limit, far below what a text search vector can hold
 MAX_TITLE_CHARACTERS = 500
 MAX_LIST_ENTRIES = 500
 
 # Not inside a word, an address (/#top) or an HTML entity (&#39;).
-_HASHTAG = re.compile(r"(?<![\w/&])[#\uff03](\w+)")
+_HASHTAG = re.compile(rf"(?<![\w/&])[#\uff03]({letters.TAG})")
 _DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?")
 
 

@@ -192,6 +192,9 @@ def test_only_own_items(studio: Studio) -> None:
         ({"provider": "Bad Slug"}, 422, "invalid_request"),
         ({"surprise": 1}, 422, "invalid_request"),
         ({"force": "maybe"}, 422, "invalid_request"),
+        ({"force": "yes"}, 422, "invalid_request"),
+        ({"force": 1}, 422, "invalid_request"),
+        ({"model": "a\x00b"}, 422, "invalid_text"),
     ],
 )
 def test_what_cannot_be_had_costs_nothing(studio: Studio, fields: dict[str, Any], status: int, code: str) -> None:

@@ -231,6 +231,16 @@ def test_links_are_never_applied_away(studio: Studio, sent: list[str]) -> None:
     assert studio.suggestions(item)[0]["is_applied"]
 
 
+def test_the_name_of_its_kind_is_nobodys_title(studio: Studio) -> None:
+    creator = studio.creator("free", **APPLY)
+    for title, description in ((None, None), ("", ""), ("\U0001f35e", "\U0001f525\U0001f525")):
+        item = studio.item(creator, title, description=description)
+        status, row = studio.analyse(creator, item)
+        assert (status, row["suggested_titles"]) == (201, ["Video"])
+        (stored,) = studio.rows("select title from content_item where id = %s", item)
+        assert stored["title"] == title
+
+
 def test_an_item_edited_during_its_analysis_is_left_alone(
     studio: Studio, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,9 +47,7 @@ def test_a_suggestion_that_makes_sense() -> None:
     assert answer.suggested_titles == [
         "How I Make Sourdough Bread at Home | Baking Basics",  # as the account's better items are named
         "Sourdough Bread: A Practical Guide",
-        "Sourdough Bread Explained: Bread Recipe and Bread Baking",
         "How I Make Sourdough Bread at Home",
-        "Sourdough Bread | Bread Recipe | Bread Baking",
     ]
     assert answer.suggested_description == (
         "Today I show you how I make sourdough bread at home with just flour, water and salt.\n\n"
@@ -107,6 +107,96 @@ def test_it_writes_in_the_items_language(language: str, title: str, description:
     assert any(expected in suggested for suggested in answer.suggested_titles)
     assert title in answer.suggested_titles
     assert "Topics:" not in answer.suggested_description
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "description", "tags", "subject", "wrong"),
+    [
+        ("hi", "घर पर आटे की रोटी कैसे बनाएं", "आज हम घर पर आटे की नरम रोटी बनाना सीखेंगे।", ("नरम रोटी",), "नरम रोटी", "आट"),
+        ("th", "วิธีทำขนมปังซาวโดว์ที่บ้าน", "วันนี้เราจะมาทำขนมปังซาวโดว์ที่บ้าน", ("ขนมปัง",), "ขนมปัง", "ขนมป"),
+        (
+            "ar",
+            "كيف تصنع خبز العجين المخمر",
+            "طريقة صنع خبز العجين المخمر في المنزل.",
+            ("خبز",),
+            "خبز العجين المخمر",
+            "كيف",
+        ),
+        ("zh", "在家制作酸面包的简单方法", "今天教大家如何在家制作酸面包。", ("酸面包", "烘焙"), "酸面包", "酸面"),
+        (
+            "ko",
+            "집에서 사워도우 빵 만드는 법",
+            "오늘은 사워도우 빵을 만드는 방법.",
+            ("사워도우",),
+            "사워도우",
+            "만드는",
+        ),
+        (
+            "ru",
+            "Как испечь хлеб на закваске дома",
+            "Хлеб на закваске без дрожжей.",
+            ("хлеб на закваске",),
+            "хлеб на закваске",
+            "на",
+        ),
+    ],
+)
+def test_words_of_every_script_stay_whole(
+    language: str, title: str, description: str, tags: tuple[str, ...], subject: str, wrong: str
+) -> None:
+    answer = builtin.answer(Brief(item(title, description, tags=tags, language=language)))
+    assert subject in answer.suggested_tags
+    assert wrong not in answer.suggested_tags
+    assert "#" + subject.replace(" ", "") in answer.trending_hashtags
+    marks = {c for text in (title, description) for c in text if unicodedata.category(c).startswith("M")}
+    suggested = "".join([*answer.suggested_titles, *answer.suggested_tags, *answer.trending_hashtags])
+    assert all(words.words(text) for text in answer.suggested_tags)
+    if marks:
+        assert marks & set(suggested)
+    assert title in answer.suggested_titles
+
+
+def test_what_is_said_is_said_once() -> None:
+    labels = ("indie games", "IndieGame", "let's play", "LetsPlay", "goldenhour")
+    answer = builtin.answer(Brief(item("Golden hour with indie games", "Indie games at golden hour.", tags=labels)))
+    assert answer.suggested_titles[0] == "Golden hour with indie games | Let's Play"
+    assert "Topics: let's play." in answer.suggested_description
+    assert sorted(tag.lower() for tag in answer.trending_hashtags) == ["#goldenhour", "#indiegames", "#letsplay"]
+
+
+def test_a_tag_stays_as_it_is_written() -> None:
+    answer = builtin.answer(Brief(item("Soup", "A soup.", tags=("kitchen tips", "home cooking"))))
+    assert {"kitchen tips", "home cooking"} <= set(answer.suggested_tags)
+    assert not {"kitchen", "cooking"} & set(answer.suggested_tags)
+
+
+@pytest.mark.parametrize(
+    ("title", "description"),
+    [
+        ("We got lost in Patagonia (again)", "Map with all stops of Patagonia in the pinned comment."),
+        ("A 32-inch 4K monitor: 5 months later", "A 32-inch 4K monitor, the full benchmark."),
+        ("My week", "I went to the gym, cooked pasta, fixed my bike and finally cleaned the balcony."),
+        ("Kyoto in autumn on $37 a day", "Map with all stops of Kyoto in autumn."),
+    ],
+)
+def test_a_good_title_is_kept_or_added_to(title: str, description: str) -> None:
+    answer = builtin.answer(Brief(item(title, description, tags=())))
+    assert answer.suggested_titles[0].startswith(title)
+    assert not {"32-inch", "cooked", "lost", "finally"} & set(answer.suggested_tags)
+
+
+def test_a_caption_gives_its_first_clause() -> None:
+    text = (
+        "just shipped v2 of our open source text editor, it's 3x faster at opening large files and uses half of memory"
+    )
+    answer = builtin.answer(Brief(item("", text, tags=(), platform="twitter")))
+    assert answer.suggested_titles == ["Just shipped v2 of our open source text editor"]
+
+
+@pytest.mark.parametrize(("kind", "title"), [("image", "Photo"), ("short_video", "Short"), ("strange", "Post")])
+def test_of_nothing_only_its_kind_can_be_said(kind: str, title: str) -> None:
+    answer = builtin.answer(Brief(item("", "", tags=(), content_type=kind)))
+    assert (answer.suggested_titles, answer.suggested_description, answer.suggested_tags) == ([title], "", [])
 
 
 def test_shouting_and_rows_of_marks_are_calmed() -> None:

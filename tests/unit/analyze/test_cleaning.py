@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from functions.analyze import builtin, cleaning, limits, prompt
 from functions.analyze.brief import Brief, Item, Trend, read
 from functions.analyze.schema import Answer, json_schema
+from functions.core import letters
 from tests.unit.analyze.hostile import GOOD, REJECTED, TAMED, answer
 
 ITEM = Item(
@@ -56,7 +57,8 @@ def assert_within_limits(result: Answer, platform: str = "youtube") -> None:
         quoted = [f'"{tag}"' if " " in tag else tag for tag in result.suggested_tags]
         assert len(",".join(quoted)) <= bounds.tags_total
     for hashtag in result.trending_hashtags:
-        assert re.fullmatch(r"#\w{1,60}", hashtag)
+        assert re.fullmatch(rf"#{letters.TAG}", hashtag)
+        assert len(hashtag) <= 61
     assert len(result.trending_hashtags) <= bounds.hashtag_count
     assert result.confidence_score is None or 0 <= result.confidence_score <= 1
 

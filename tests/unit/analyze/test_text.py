@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.analyze import limits
 from functions.analyze.text import keywords, readability, sentiment, words
 
 SENTENCES = {
@@ -67,6 +68,23 @@ def test_scripts_without_spaces() -> None:
     japanese = [p.text for p in keywords.extract("家で作る味噌ラーメン", SENTENCES["ja"], ["レシピ"], "ja")]
     assert japanese[:2] == ["味噌ラーメン", "レシピ"]
     assert keywords.extract("在家做红烧肉", SENTENCES["zh"], [], "zh")[0].text == "红烧肉"
+
+
+def test_marks_belong_to_their_letters() -> None:
+    assert words.words("ขนมปัง नरम रोटी école") == ["ขนมปัง", "नरम", "रोटी", "école"]
+    assert words.hashtags("#हिंदी #ขนมปัง and #café") == ["हिंदी", "ขนมปัง", "café"]
+    assert words.without_trailing_hashtags("नमस्ते #हिंदी #रोटी") == "नमस्ते"
+    assert limits.as_hashtag("नरम रोटी") == "#नरमरोटी"
+    assert limits.fit_hashtags(["#a_b", "#ab", "#AB"], limits.of("youtube")) == ["#a_b"]
+
+
+def test_a_cut_leaves_no_half_of_a_sign() -> None:
+    assert limits.fit("e\u0301e\u0301e\u0301", 3) == "e\u0301"
+    assert limits.fit("\U0001f44d\U0001f3fd\U0001f44d\U0001f3fd", 3) == "\U0001f44d\U0001f3fd"
+    assert limits.fit("a \U0001f469\u200d\U0001f469\u200d\U0001f467", 5) == "a"
+    assert limits.fit("\u0939\u093f\u0902\u0926\u0940", 4) == "\u0939\u093f\u0902"
+    assert limits.fit("one two  three", 8) == "one two"
+    assert limits.fit("one two", 6) == "one two"[:6]  # half of the words would be lost
 
 
 def test_hashtags_are_read_as_words() -> None:

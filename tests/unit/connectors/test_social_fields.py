@@ -52,6 +52,7 @@ def test_moment(value: Any, expected: datetime | None) -> None:
 def test_hashtags() -> None:
     text = "One #Tag, #tag again, #другой #日本 #a_1; not https://x.example/#top, &#39; or a#b"
     assert fields.hashtags(text, None, "#two") == ("Tag", "другой", "日本", "a_1", "two")
+    assert fields.hashtags("#हिंदी #ขนมปัง") == ("हिंदी", "ขนมปัง")  # vowel signs belong to their letters
 
 
 @given(st.text())
