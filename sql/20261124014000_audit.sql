@@ -467,7 +467,7 @@ declare
     v_reason text;
     v_checked bigint := 0;
     v_first jsonb;
-    v_first_at timestamptz := 'infinity';
+    v_first_at timestamptz := 'infinity'::timestamptz;
 begin
     -- Each chain as far as its first fault; the answer is the earliest of these.
     for v_chain in select c.* from private.audit_chain as c order by c.chain loop
