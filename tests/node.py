@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 INSTALL_SECONDS = 170
+OLDEST_NODE = (20, 19)
 
 
 def installed(folder: Path, what: str) -> Path:
     """`node_modules` of `folder`, installed from its lock file once; skips with "<what>" as what is left out."""
     if not shutil.which("npm") or not shutil.which("node"):
         pytest.skip(f"Node and npm are not installed: {what}")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if tuple(map(int, version.removeprefix("v").split(".")[:2])) < OLDEST_NODE:
+        pytest.skip(f"Node {version} is too old: {what}")
     lock, modules = folder / "package-lock.json", folder / "node_modules"
     mark = modules / ".package-lock.json"
     with (folder / ".install.lock").open("w") as guard:
