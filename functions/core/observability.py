@@ -36,41 +36,42 @@ logger = Logger(service=_service(), level=os.environ.get("LOG_LEVEL", "INFO"), l
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`groups` are the sets of labels that it is summed up under; each combination of values is paid for by itself."""
+    """A metric is paid for by each combination of its `dimensions`; `details` are in the log line only."""
 
     description: str
-    groups: tuple[Labels, ...] = ((),)
+    dimensions: Labels = ()
+    details: Labels = ()
     unit: str = "Count"
 
     @property
     def labels(self) -> frozenset[str]:
-        return frozenset(label for group in self.groups for label in group)
+        return frozenset(self.dimensions + self.details)
 
 
 METRICS: Mapping[str, Metric] = {
     "SyncRuns": Metric(
         "runs that ended: succeeded, partial, failed or canceled; counted in the database",
-        (("outcome",), ("platform", "outcome")),
+        ("outcome",),
+        ("platform",),
     ),
-    "SyncInterruptions": Metric("runs that go on later after an error", (("platform",),)),
+    "SyncInterruptions": Metric("runs that go on later after an error", details=("platform",)),
     "TokenRefreshes": Metric(
-        "tokens renewed, failed for now, or dead until the user connects again",
-        (("outcome",), ("platform", "outcome")),
+        "tokens renewed, failed for now, or dead until the user connects again", ("outcome",), ("platform",)
     ),
-    "Charges": Metric("units charged; counted in the database", (("quota_type",),)),
-    "Refunds": Metric("units given back; counted in the database", (("quota_type",),)),
+    "Charges": Metric("units charged; counted in the database", ("quota_type",)),
+    "Refunds": Metric("units given back; counted in the database", ("quota_type",)),
     "ChargesReaped": Metric("charges that nobody settled in time, among the refunds"),
-    "Analyses": Metric("analyses that were stored or failed", (("outcome",),)),
+    "Analyses": Metric("analyses that were stored or failed", ("outcome",)),
     "AICostCents": Metric("what AI providers ask for, failed analyses included", unit="None"),
-    "Submissions": Metric("pages by what the engine made of them", (("outcome",), ("engine", "outcome"))),
+    "Submissions": Metric("pages by what the engine made of them", ("outcome",), ("engine",)),
     "StripeWebhookLagSeconds": Metric("from Stripe's event to its committed effect", unit="Seconds"),
     "StripeWebhookFailures": Metric("deliveries answered with 5xx"),
     "StripeWebhookRefused": Metric("deliveries with a wrong signature"),
     "StripeEventsDead": Metric("events that are no longer tried by themselves, at each round"),
     "StripeAlerts": Metric("states at Stripe that a person should look at"),
     "StripeRepairs": Metric("plans that differed from Stripe and were put right"),
-    "EmailsSent": Metric("e-mails handed to SES", (("kind",),)),
-    "EmailsFailed": Metric("e-mails that SES did not take", (("kind",),)),
+    "EmailsSent": Metric("e-mails handed to SES", ("kind",)),
+    "EmailsFailed": Metric("e-mails that SES did not take", ("kind",)),
 }
 """Every metric there is. Labels are small closed sets (a platform, an outcome), never ids."""
 
@@ -98,7 +99,7 @@ def record(name: str, value: float = 1, **labels: str) -> None:
         return
     directive = {
         "Namespace": NAMESPACE,
-        "Dimensions": [["service", *group] for group in metric.groups],
+        "Dimensions": [["service", *metric.dimensions]],
         "Metrics": [{"Name": name, "Unit": metric.unit}],
     }
     made = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}

@@ -52,7 +52,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             logger.error("maintenance step failed", extra={"step": name, "code": code})
             failed.append(name)
     logger.info("maintenance round", extra={"done": done, "failed": failed})
-    record("ChargesReaped", done.get("charges_reaped", 0))
+    if reaped := done.get("charges_reaped"):
+        record("ChargesReaped", reaped)
     if failed:
         raise MaintenanceError(f"These steps of the maintenance round failed: {', '.join(failed)}.")
     return done

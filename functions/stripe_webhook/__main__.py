@@ -62,4 +62,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StreamVibeError as error:
+        sys.exit(error.detail)

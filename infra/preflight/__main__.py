@@ -22,7 +22,9 @@ def main(
     referring = stages.environment(stage, os.environ) if stage else os.environ
     environment = stages.fetched(referring)
     findings = [finding for check in ALL for finding in check(environment)]
-    table = Table("", "what", "found", "what to do", title="Preflight")
+    table = Table("", "what", title="Preflight")
+    for title in ("found", "what to do"):
+        table.add_column(title, overflow="fold")  # addresses are copied from here: none is cut short
     for finding in findings:
         table.add_row(f"[{STYLES[finding.level]}]{finding.level}[/]", finding.subject, finding.text, finding.advice)
     Console().print(table)

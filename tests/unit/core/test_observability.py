@@ -15,7 +15,7 @@ from tests.metrics import recorded
 FUNCTIONS = Path(__file__).parents[3] / "functions"
 
 
-def test_a_metric_is_one_line_summed_up_by_each_of_its_groups(
+def test_a_metric_is_one_line_summed_up_by_its_dimensions(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
@@ -28,7 +28,7 @@ def test_a_metric_is_one_line_summed_up_by_each_of_its_groups(
     (declared,) = written["_aws"]["CloudWatchMetrics"]
     assert declared == {
         "Namespace": NAMESPACE,
-        "Dimensions": [["service", "outcome"], ["service", "platform", "outcome"]],
+        "Dimensions": [["service", "outcome"]],
         "Metrics": [{"Name": "SyncRuns", "Unit": "Count"}],
     }
     assert recorded(line) == [("SyncRuns", 3, {"platform": "youtube", "outcome": "failed"})]
