@@ -432,7 +432,7 @@ set search_path = ''
 as $$
 declare
     v_platform text;
-    v_language text := lower(split_part(coalesce(item.language, ''), '-', 1));
+    v_language text := lower(split_part(replace(coalesce(item.language, ''), '_', '-'), '-', 1));
 begin
     select p.slug into v_platform from public.platform as p where p.id = item.platform_id;
     return jsonb_build_object(
@@ -479,7 +479,7 @@ begin
                 select k.keyword, max(k.trending_score) as score, min(k.category) as category
                 from public.trending_keyword as k
                 where (k.platform_id = item.platform_id or k.platform_id is null)
-                    and (k.language is null or v_language = '' or k.language = v_language)
+                    and (k.language is null or v_language = '' or split_part(k.language, '-', 1) = v_language)
                     and k.valid_from <= now() and (k.valid_until is null or k.valid_until > now())
                     and k.trending_score is not null
                 group by k.keyword

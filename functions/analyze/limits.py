@@ -2,7 +2,8 @@
 
 Sources: YouTube Data API `videos` resource (title 100 characters, description 5,000 bytes, neither with < or >, tags
 500 characters in total with quotes and commas counted, over 60 hashtags all are ignored); Instagram content publishing
-(caption 2,200 characters, 30 hashtags); TikTok content posting (2,200 UTF-16 units); Facebook video title 255; X counts
+(caption 2,200 characters; 5 hashtags since December 2025, 30 before); TikTok content posting (2,200 UTF-16 units; 5
+hashtags since August 2025); Facebook video title 255; X counts
 280 with wide characters twice (https://docs.x.com/fundamentals/counting-characters).
 """
 
@@ -25,6 +26,9 @@ CATEGORY_CHARACTERS = 60
 PHRASE_CHARACTERS = 60
 AUDIENCE_CHARACTERS = 80
 _ATTACHED = "\u200c\u200d" + "".join(map(chr, range(0x1F3FB, 0x1F400)))
+
+
+_HASHTAG = re.compile(rf"(?<![\w&])#{letters.TAG}")
 
 
 def _characters(text: str) -> int:
@@ -64,13 +68,13 @@ PLATFORMS = MappingProxyType(
     {
         "youtube": Limits(100, 5000, tag_count=30, hashtag_count=15, tags_total=500, size=_bytes, forbidden="<>"),
         "instagram": Limits(
-            100, 2200, tag_count=30, hashtag_count=30, best_title_characters=(20, 80), best_description_characters=150
+            100, 2200, tag_count=30, hashtag_count=5, best_title_characters=(20, 80), best_description_characters=150
         ),
         "tiktok": Limits(
             150,
             2200,
             tag_count=30,
-            hashtag_count=10,
+            hashtag_count=5,
             size=_utf16_units,
             best_title_characters=(20, 90),
             best_description_characters=100,
@@ -129,9 +133,27 @@ def fit_title(text: str, limits: Limits) -> str:
 
 
 def fit_description(text: str, limits: Limits) -> str:
-    """A text that the platform accepts as a description."""
-    lines = [" ".join(line.split()) for line in _without(text, limits.forbidden).splitlines()]
+    """A text that the platform accepts as a description, with no more hashtags than it counts."""
+    plain = _with_hashtags(_without(text, limits.forbidden), limits.hashtag_count)
+    lines = [" ".join(line.split()) for line in plain.splitlines()]
     return fit(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip(), limits.description_size, limits.size)
+
+
+def _with_hashtags(text: str, most: int) -> str:
+    """`text` with at most `most` hashtags: further ones at its end go, in sentences they are words again."""
+    found = list(_HASHTAG.finditer(text))
+    if len(found) <= most:
+        return text
+    row = len(text)
+    for match in reversed(found):
+        if text[match.end() : row].strip():
+            break
+        row = match.start()
+    inside = sum(match.start() < row for match in found)
+    kept = text[:row]
+    for match in reversed(found[min(most, inside) : inside]):
+        kept = kept[: match.start()].rstrip("#") + kept[match.start() + 1 :]
+    return kept + text[row : found[most - 1].end()] if inside < most else kept.rstrip()
 
 
 def fit_tags(tags: Iterable[str], limits: Limits) -> list[str]:

@@ -8,7 +8,7 @@ seo_score (0..100) is the sum of
     keyword_in_opening   10  the main key phrase in the first 150 characters of the description
     keyword_coverage     10  how many of the five main key phrases title and description mention
     tags                 15  8 tags or hashtags are full marks
-    hashtags              5  1 to 10 are full marks, more or none are nothing
+    hashtags              5  1 to as many as the platform counts are full marks, more or none are nothing
     no_shouting           5  fewer than a third of the title's words in capitals
 
 readability_score (0..100) is the Flesch reading ease of the description (of the title where there is none); see
@@ -30,7 +30,6 @@ from functions.analyze.text.keywords import Keyphrase
 OPENING_CHARACTERS = 150
 MAIN_KEYWORDS = 5
 FULL_MARKS_TAGS = 8
-MOST_HASHTAGS = 10
 TREND_WEIGHTS = (0.6, 0.3, 0.1)
 
 
@@ -69,7 +68,7 @@ def seo_items(
             sum(keywords.mentions(both, phrase, language) for phrase in five) / len(five) if five else 0.0,
         ),
         "tags": (15, min(1.0, len(set(tags) | set(words.hashtags(both))) / FULL_MARKS_TAGS)),
-        "hashtags": (5, float(1 <= hashtag_count <= MOST_HASHTAGS)),
+        "hashtags": (5, float(1 <= hashtag_count <= bounds.hashtag_count)),
         "no_shouting": (5, float(bool(title_words) and shouted * 3 < len(title_words))),
     }
     return {name: {"points": round(of * share, 1), "of": float(of)} for name, (of, share) in parts.items()}

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from functions.core import http, settings
-from functions.core.errors import UpstreamError, UpstreamRefusedError, UpstreamUnavailableError
+from functions.core.errors import ConfigurationError, UpstreamError, UpstreamRefusedError, UpstreamUnavailableError
 from functions.core.observability import logger
 
 DEADLINE_SECONDS = 20.0  # one call with all its repetitions
@@ -112,6 +112,8 @@ def send(
         for attempt in range(retries + 1):
             try:
                 response = _exchange(request, service, max_bytes)
+            except httpx.InvalidURL:
+                raise ConfigurationError(f"The address of {service} is not usable.") from None
             except httpx.HTTPError as error:
                 never_arrived = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
                 failure: UpstreamError = _transport_failure(service, error)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from functions.analyze import builtin, cleaning, limits, prompt
 from functions.analyze.brief import Brief, Item, Trend, read
 from functions.analyze.schema import Answer, json_schema
+from functions.analyze.text import words
 from functions.core import letters
 from tests.unit.analyze.hostile import GOOD, REJECTED, TAMED, answer
 
@@ -52,6 +53,7 @@ def assert_within_limits(result: Answer, platform: str = "youtube") -> None:
         assert 0 < len(title) <= bounds.title_size
         assert "\n" not in title
     assert bounds.size(result.suggested_description) <= bounds.description_size
+    assert len(words.hashtags(result.suggested_description)) <= bounds.hashtag_count
     assert len(result.suggested_tags) <= bounds.tag_count
     if bounds.tags_total is not None:
         quoted = [f'"{tag}"' if " " in tag else tag for tag in result.suggested_tags]
@@ -99,6 +101,13 @@ def test_what_was_good_is_kept_beside_what_was_not() -> None:
     assert cleaned(TAMED["confidence of two"]).confidence_score == 1.0
     assert cleaned(TAMED["confidence true"]).confidence_score is None
     assert cleaned(TAMED["unknown sentiment"]).sentiment is None
+
+
+def test_a_description_has_no_more_hashtags_than_count() -> None:
+    bounds = limits.of("instagram")
+    assert limits.fit_description("Bread. #a #b\n#c #d #e #f #g", bounds) == "Bread. #a #b\n#c #d #e"
+    assert limits.fit_description("#a #b #c #d #e and #f bread #g", bounds) == "#a #b #c #d #e and f bread"
+    assert limits.fit_description("Bread #a\n\n#b", bounds) == "Bread #a\n\n#b"
 
 
 def test_numbers_of_the_item_itself_are_no_leak() -> None:
