@@ -220,10 +220,13 @@ def _read(answer: httpx.Response, service: str, max_bytes: int) -> bytes:
     if decoder is None and encoding not in {"identity", ""}:
         raise _unreadable(service, answer.status_code)
     body = bytearray()
+    arrived = 0
     try:
         for chunk in answer.iter_raw(_CHUNK_BYTES):
+            arrived += len(chunk)
             body += decoder.decompress(chunk, max_bytes + 1 - len(body)) if decoder else chunk
-            if len(body) > max_bytes:
+            # What arrives counts too: bytes after a compressed body, or that decode to nothing, may have no end.
+            if len(body) > max_bytes or arrived > max_bytes + _CHUNK_BYTES:
                 raise UpstreamError(
                     f"{service} sent more than {max_bytes} bytes.", service=service, upstream_status=answer.status_code
                 )

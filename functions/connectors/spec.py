@@ -179,12 +179,14 @@ class ContentRecord:
 class Page:
     """One page of an account's content. `cursor` leads to the next one, None ends the run.
 
-    `warning` is a word for what the platform did not let us read; the run ends as partial then.
+    `warning` is a word for what the platform did not let us read; the run ends as partial then. `not_listed` are kinds
+    of content that it does not list (any more), so that their absence says nothing about what is stored of them.
     """
 
     records: tuple[ContentRecord, ...]
     cursor: str | None = None
     warning: str | None = None
+    not_listed: frozenset[ContentType] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,15 +58,15 @@ NOT_AVAILABLE_CODES = frozenset({"3", "10", "100", "200"})
 
 def parse_page(page: Mapping[str, Any]) -> AccountRecord:
     """A Page of `me/accounts` as an account."""
-    page_id = str(page["id"])
+    page_id = fields.own_id(page)
     username = fields.text(page.get("username"))
     picture = fields.obj(fields.obj(page.get("picture")).get("data") or page.get("picture"))
     return AccountRecord(
         platform_account_id=page_id,
         account_name=fields.text(page.get("name"), fields.MAX_TITLE_CHARACTERS) or page_id,
-        account_url=fields.text(page.get("link")) or f"{SITE}/{username or page_id}",
+        account_url=fields.link(page.get("link")) or f"{SITE}/{username or page_id}",
         username=username,
-        avatar_url=fields.text(picture.get("url")),
+        avatar_url=fields.link(picture.get("url")),
         description=fields.text(page.get("about")) or fields.text(page.get("description")),
         follower_count=fields.first_count(page, "followers_count", "fan_count"),
         access_token=fields.text(page.get("access_token")),
@@ -80,18 +80,19 @@ def parse_post(post: Mapping[str, Any]) -> ContentRecord:
     parts = tuple(fields.objects(fields.obj(first.get("subattachments")).get("data"))) or attachments
     message = fields.text(post.get("message"))
     medium = _medium(first)
+    post_id = fields.own_id(post)
     return ContentRecord(
-        platform_content_id=str(post["id"]),
+        platform_content_id=post_id,
         content_type=_post_type(post, first, parts),
-        platform_url=_absolute(post.get("permalink_url")) or f"{SITE}/{post['id']}",
+        platform_url=_absolute(post.get("permalink_url")) or f"{SITE}/{post_id}",
         title=fields.text(first.get("title"), fields.MAX_TITLE_CHARACTERS) or fields.first_line(message),
         description=message or fields.text(first.get("description")),
-        thumbnail_url=fields.text(post.get("full_picture")),
+        thumbnail_url=fields.link(post.get("full_picture")),
         media_url=medium["url"] if medium else None,
         likes_count=_total(post.get("reactions")),
         comments_count=_total(post.get("comments")),
-        # Left out by the graph where nobody has shared.
-        shares_count=fields.count(fields.obj(post.get("shares")).get("count")) or 0,
+        # Left out by the graph where nobody has shared; what is there and cannot be read is not known.
+        shares_count=0 if post.get("shares") is None else fields.count(fields.obj(post["shares"]).get("count")),
         hashtags=fields.hashtags(message),
         published_at=fields.moment(post.get("created_time")),
         visibility="private" if post.get("is_published") is False else "public",
@@ -101,19 +102,19 @@ def parse_post(post: Mapping[str, Any]) -> ContentRecord:
 
 def parse_video(video: Mapping[str, Any], *, is_reel: bool = False) -> ContentRecord:
     """A video or reel as a piece of content."""
-    seconds = video.get("length")
-    duration = fields.count(round(seconds)) if isinstance(seconds, (int, float)) else None
+    duration = fields.rounded_seconds(video.get("length"))
     description = fields.text(video.get("description"))
     url = _absolute(video.get("permalink_url"))
-    source = fields.text(video.get("source"))
+    source = fields.link(video.get("source"))
+    video_id = fields.own_id(video)
     kind: ContentType = "short_video" if duration is not None and duration <= SHORT_MAX_SECONDS else "long_video"
     return ContentRecord(
-        platform_content_id=str(video["id"]),
+        platform_content_id=video_id,
         content_type="reel" if is_reel or "/reel/" in (url or "") else kind,
-        platform_url=url or f"{SITE}/watch/?v={video['id']}",
+        platform_url=url or f"{SITE}/watch/?v={video_id}",
         title=fields.text(video.get("title"), fields.MAX_TITLE_CHARACTERS) or fields.first_line(description),
         description=description,
-        thumbnail_url=fields.text(video.get("picture")),
+        thumbnail_url=fields.link(video.get("picture")),
         media_url=source,
         duration_seconds=duration,
         views_count=fields.count(video.get("views")),
@@ -136,12 +137,12 @@ def fetch_profile(api: Api) -> Profile:
     for _ in range(MAX_PAGES_OF_ACCOUNTS):
         params: dict[str, str | int] = {"fields": f"{ACCOUNT_FIELDS},access_token,tasks", "limit": 100}
         body = fields.obj(api.call(Request("GET", f"{API}/me/accounts", {**params, **graph.page_parameters(cursor)})))
-        accounts += (parse_page(page) for page in fields.objects(body.get("data")) if page.get("id"))
+        accounts += (parse_page(page) for page in fields.page_of(body, "data"))
         cursor = graph.next_cursor(body)
         if cursor is None:
             break
     return Profile(
-        platform_user_id=fields.text(person.get("id")),
+        platform_user_id=fields.identifier(person.get("id")),
         username=None,
         display_name=fields.text(person.get("name")),
         avatar_url=None,
@@ -153,7 +154,7 @@ def fetch_account(api: Api, account: AccountRecord) -> AccountRecord | None:
     """The Page as it is now, read with its own token."""
     url = f"{API}/{account.platform_account_id}"
     page = fields.obj(api.call(Request("GET", url, {"fields": ACCOUNT_FIELDS})))
-    return parse_page(page) if page.get("id") else None
+    return parse_page(page) if fields.identifier(page.get("id")) else None
 
 
 def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
@@ -168,9 +169,9 @@ def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
         body = fields.obj(api.call(request))
     except UpstreamRefusedError as error:
         if is_reels and not isinstance(error, TokenRejectedError) and error.upstream_code in NOT_AVAILABLE_CODES:
-            return Page(())
+            return Page((), not_listed=frozenset({"reel"}))
         raise
-    objects = (found for found in fields.objects(body.get("data")) if found.get("id"))
+    objects = fields.page_of(body, "data")
     records = tuple(parse_video(found, is_reel=True) if is_reels else parse_post(found) for found in objects)
     following = graph.next_cursor(body)
     if following is not None:
@@ -182,7 +183,7 @@ def check_oauth(response: Response) -> UpstreamError | None:
     """As the graph answers; a code that is not taken is a refused grant."""
     error = fields.obj(response.json_object().get("error"))
     failure = graph.check(response)
-    if isinstance(failure, TokenRejectedError) or error.get("error_subcode") in REFUSED_CODE_SUBCODES:
+    if isinstance(failure, TokenRejectedError) or fields.count(error.get("error_subcode")) in REFUSED_CODE_SUBCODES:
         return GrantRevokedError(service=response.service, upstream_status=response.status)
     return failure
 
@@ -210,11 +211,11 @@ def _post_type(post: Mapping[str, Any], first: Mapping[str, Any], parts: tuple[M
 def _medium(attachment: Mapping[str, Any]) -> dict[str, Any] | None:
     media = fields.obj(attachment.get("media"))
     image = fields.obj(media.get("image"))
-    source = fields.text(media.get("source"))
-    url = source or fields.text(image.get("src"))
+    source = fields.link(media.get("source"))
+    url = source or fields.link(image.get("src"))
     if url is None:
         return None
-    size = {name: image[name] for name in ("width", "height") if isinstance(image.get(name), int)}
+    size = fields.size(image)
     return {"type": "video" if source else "image", "url": url, **size}
 
 
@@ -223,8 +224,8 @@ def _total(edge: Any) -> int | None:
 
 
 def _absolute(address: Any) -> str | None:
-    url = fields.text(address)
-    return f"{SITE}{url}" if url and url.startswith("/") else url
+    path = fields.text(address, fields.MAX_URL_CHARACTERS)
+    return f"{SITE}{path}" if path and path.startswith("/") and not path.startswith("//") else fields.link(address)
 
 
 def _video_visibility(video: Mapping[str, Any]) -> Visibility:
@@ -250,7 +251,7 @@ def _inspect(client: Secrets, token: Token) -> Request:
 def read_scopes(body: Any) -> tuple[str, ...] | None:
     """The granted scopes in an answer of debug_token."""
     scopes = fields.obj(fields.obj(body).get("data")).get("scopes")
-    return tuple(str(scope) for scope in scopes) if isinstance(scopes, list) else None
+    return tuple(scope for scope in scopes if isinstance(scope, str)) if isinstance(scopes, list) else None
 
 
 def _revoke(_: Secrets, token: Token) -> Request:

@@ -29,6 +29,7 @@ APP_USAGE_HEADER = "x-app-usage"
 USAGE_HEADERS = ("x-business-use-case-usage", APP_USAGE_HEADER, "x-page-usage")
 USAGE_PERCENT_TO_STOP_AT = 90.0
 PAUSE_SECONDS = 600.0  # where a limit does not say how long it lasts
+LONGEST_PAUSE_SECONDS = 86400.0
 NEXT_PAGE_PARAMETERS = ("after", "until", "since", "__paging_token", "__previous")
 
 
@@ -36,13 +37,13 @@ def check(response: Response) -> UpstreamError | None:
     """The graph's error envelope: its code decides, not the status."""
     body = response.json_object()
     error = fields.obj(body.get("error"))
-    if response.ok and not error:
+    if response.ok and not body.get("error"):
         return None
-    code = error.get("code")
+    code = fields.count(error.get("code"))
     if code in TOKEN_CODES and error.get("is_transient") is not True:
         return TokenRejectedError(service=response.service, upstream_status=response.status, upstream_code=str(code))
     passes_by = error.get("is_transient") is True or code in TRANSIENT_CODES or code in LIMIT_CODES
-    failure = error_for(response, code=str(code) if isinstance(code, int) else None, unavailable=passes_by or None)
+    failure = error_for(response, code=str(code) if code is not None else None, unavailable=passes_by or None)
     if code in LIMIT_CODES and failure.retry_after_seconds is None:
         pause = read_pause(response)
         failure.retry_after_seconds = max(pause.seconds if pause else 0.0, PAUSE_SECONDS)
@@ -53,12 +54,12 @@ def read_pause(response: Response) -> Pause | None:
     """None, or the pause that the graph estimates once some usage is near its limit. The app's usage is everybody's."""
     longest: Pause | None = None
     for header, usage in _usages(response):
-        percents = (usage.get(name) for name in ("call_count", "total_cputime", "total_time"))
-        used = max((float(value) for value in percents if isinstance(value, (int, float))), default=0.0)
+        percents = (fields.number(usage.get(name)) for name in ("call_count", "total_cputime", "total_time"))
+        used = max((value for value in percents if value is not None), default=0.0)
         if used < USAGE_PERCENT_TO_STOP_AT:
             continue
-        minutes = usage.get("estimated_time_to_regain_access")
-        seconds = float(minutes) * 60 if isinstance(minutes, (int, float)) and minutes > 0 else PAUSE_SECONDS
+        minutes = fields.number(usage.get("estimated_time_to_regain_access")) or 0.0
+        seconds = min(minutes * 60, LONGEST_PAUSE_SECONDS) if minutes > 0 else PAUSE_SECONDS
         if longest is None or seconds > longest.seconds:
             longest = Pause(seconds, is_shared=header == APP_USAGE_HEADER)
     return longest
@@ -68,7 +69,7 @@ def _usages(response: Response) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name in USAGE_HEADERS:
         try:
             value = json.loads(response.headers.get(name, "null"))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(value, dict):
             continue
@@ -79,7 +80,7 @@ def _usages(response: Response) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def next_cursor(body: Mapping[str, Any]) -> str | None:
-    """What leads to the next page, None on the last one.
+    """What leads to the next page, None on the last one. Raises UpstreamError if there is one that cannot be found.
 
     Only the paging parameters of the `next` address are kept: its host and token are not to be trusted or stored.
     """
@@ -92,7 +93,9 @@ def next_cursor(body: Mapping[str, Any]) -> str | None:
     after = fields.text(fields.obj(paging.get("cursors")).get("after"))
     if after:
         kept["after"] = after
-    return urlencode(kept) or None
+    if not kept:
+        raise UpstreamError("There is another page, and nothing says where.", upstream_status=200)
+    return urlencode(kept)
 
 
 def page_parameters(cursor: str | None) -> dict[str, str | int]:
@@ -116,10 +119,13 @@ def read_signed_request(signed_request: str, app_secret: str) -> Mapping[str, An
     signature, _, payload = signed_request.partition(".")
     try:
         given = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+        expected = hmac.new(app_secret.encode(), payload.encode(), hashlib.sha256).digest()
+        # What somebody else signed is not even read.
+        if not hmac.compare_digest(given, expected):
+            return None
         content = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    expected = hmac.new(app_secret.encode(), payload.encode(), hashlib.sha256).digest()
-    if not hmac.compare_digest(given, expected) or not isinstance(content, dict):
+    if not isinstance(content, dict):
         return None
     return content if str(content.get("algorithm", "")).upper() == "HMAC-SHA256" else None

@@ -27,7 +27,7 @@ from functions.connectors.spec import (
     Secrets,
     Token,
 )
-from functions.core import settings
+from functions.core import http, settings
 from functions.core.errors import GrantRevokedError, TokenRejectedError, UpstreamError, UpstreamRefusedError
 
 API = f"https://graph.instagram.com/{graph.VERSION}"
@@ -43,25 +43,26 @@ INVALID_PARAMETER = "100"
 # Views of newer media are read at each sync, those of older ones in turn, a seventh of them each day.
 INSIGHTS_EVERY_TIME = timedelta(days=365)
 SECONDS_PER_DAY = 86400
+INSIGHTS_MARGIN_SECONDS = 6.0  # with less left of a page's time no more insights are asked for
 
 
 def parse_profile(body: Any) -> AccountRecord:
     """The answer of `/me` as an account."""
     user = graph.unwrap(body)
-    account_id = str(user.get("user_id") or user["id"])
+    account_id = fields.identifier(user.get("user_id")) or fields.own_id(user)
     username = fields.text(user.get("username"))
     return AccountRecord(
         platform_account_id=account_id,
         account_name=fields.text(user.get("name"), fields.MAX_TITLE_CHARACTERS) or username or account_id,
         account_url=f"https://www.instagram.com/{username}/" if username else None,
         username=username,
-        avatar_url=fields.text(user.get("profile_picture_url")),
+        avatar_url=fields.link(user.get("profile_picture_url")),
         description=fields.text(user.get("biography")),
         follower_count=fields.count(user.get("followers_count")),
         following_count=fields.count(user.get("follows_count")),
         post_count=fields.count(user.get("media_count")),
         # The id of this user for this app: what Meta's callbacks name.
-        sync_hint={"app_scoped_id": str(user.get("id") or account_id)},
+        sync_hint={"app_scoped_id": fields.identifier(user.get("id")) or account_id},
     )
 
 
@@ -69,14 +70,14 @@ def parse_media(media: Mapping[str, Any]) -> ContentRecord:
     """An IG Media object as a piece of content; views and shares come from its insights."""
     caption = fields.text(media.get("caption"))
     children = tuple(fields.objects(fields.obj(media.get("children")).get("data")))
-    own_url = fields.text(media.get("media_url"))
+    own_url = fields.link(media.get("media_url"))
     is_video = media.get("media_type") == "VIDEO"
-    thumbnail = fields.text(media.get("thumbnail_url")) or (None if is_video else own_url)
-    pictured = (fields.text(child.get("thumbnail_url") or child.get("media_url")) for child in children)
+    thumbnail = fields.link(media.get("thumbnail_url")) or (None if is_video else own_url)
+    pictured = (fields.link(child.get("thumbnail_url")) or fields.link(child.get("media_url")) for child in children)
     return ContentRecord(
-        platform_content_id=str(media["id"]),
+        platform_content_id=fields.own_id(media),
         content_type=_content_type(media),
-        platform_url=fields.text(media.get("permalink")),
+        platform_url=fields.link(media.get("permalink")),
         title=fields.first_line(caption),
         description=caption,
         thumbnail_url=thumbnail or next((url for url in pictured if url), None),
@@ -86,7 +87,7 @@ def parse_media(media: Mapping[str, Any]) -> ContentRecord:
         hashtags=fields.hashtags(caption),
         published_at=fields.moment(media.get("timestamp")),
         visibility="public",  # what is archived or not yet published is not listed
-        media=tuple(_medium(child) for child in children or (media,) if child.get("media_url")),
+        media=tuple(_medium(child) for child in children or (media,) if fields.link(child.get("media_url"))),
         not_asked=frozenset({"views_count", "shares_count", "duration_seconds"}),
     )
 
@@ -105,7 +106,7 @@ def parse_insights(body: Any) -> dict[str, int]:
 def fetch_profile(api: Api) -> Profile:
     """The professional account of the login."""
     body = dict(graph.unwrap(api.call(Request("GET", f"{API}/me", {"fields": PROFILE_FIELDS}))))
-    if not body.get("id") and not body.get("user_id"):
+    if not fields.identifier(body.get("id")) and not fields.identifier(body.get("user_id")):
         return Profile.of_single(())
     try:
         # Not in the list of Instagram Login's fields; where it is served, it is worth a call.
@@ -131,8 +132,9 @@ def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
         if error.upstream_code != INVALID_PARAMETER:
             raise
         body = api.call(Request("GET", url, {**params, "fields": BASE_FIELDS}))
-    records = (parse_media(media) for media in fields.objects(fields.obj(body).get("data")) if media.get("id"))
-    return Page(tuple(_with_insights(api, record) for record in records), graph.next_cursor(fields.obj(body)))
+    records = tuple(parse_media(media) for media in fields.page_of(body, "data"))
+    following = graph.next_cursor(body)
+    return Page(tuple(_with_insights(api, record) for record in records), following)
 
 
 def check_oauth(response: Response) -> UpstreamError | None:
@@ -175,6 +177,8 @@ def sign(request: Request, access_token: str) -> Request:
 def _with_insights(api: Api, record: ContentRecord) -> ContentRecord:
     if INSIGHTS_SCOPE not in api.scopes or not _is_due(record):
         return record
+    if http.remaining_seconds() < INSIGHTS_MARGIN_SECONDS:
+        return record  # a slow day: what is stored of them stays, and the page is not lost for their sake
     url = f"{API}/{record.platform_content_id}/insights"
     try:
         found = parse_insights(api.call(Request("GET", url, {"metric": "views,shares"})))
@@ -211,7 +215,7 @@ def _content_type(media: Mapping[str, Any]) -> ContentType:
 
 def _medium(media: Mapping[str, Any]) -> dict[str, Any]:
     kind = "video" if media.get("media_type") == "VIDEO" else "image"
-    return {"type": kind, "url": fields.text(media.get("media_url"))}
+    return {"type": kind, "url": fields.link(media.get("media_url"))}
 
 
 def _exchange_for_long_lived(client: Secrets, token: Token) -> Request:

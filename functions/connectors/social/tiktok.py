@@ -8,7 +8,6 @@ returns a new refresh token and ends the old one. Success carries `error.code` "
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,16 +53,16 @@ UNAVAILABLE_CODES = frozenset({"rate_limit_exceeded", "internal_error"})
 def parse_user(body: Any) -> AccountRecord | None:
     """The answer of user/info as an account; None if there is no user in it."""
     user = fields.obj(fields.obj(fields.obj(body).get("data")).get("user"))
-    open_id = fields.text(user.get("open_id"))
+    open_id = fields.identifier(user.get("open_id"))
     if open_id is None:
         return None
     username = fields.text(user.get("username"))
     return AccountRecord(
         platform_account_id=open_id,
         account_name=fields.text(user.get("display_name"), fields.MAX_TITLE_CHARACTERS) or username or open_id,
-        account_url=f"https://www.tiktok.com/@{username}" if username else fields.text(user.get("profile_deep_link")),
+        account_url=f"https://www.tiktok.com/@{username}" if username else fields.link(user.get("profile_deep_link")),
         username=username,
-        avatar_url=fields.text(user.get("avatar_url")),
+        avatar_url=fields.link(user.get("avatar_url")),
         description=fields.text(user.get("bio_description")),
         follower_count=fields.count(user.get("follower_count")),
         following_count=fields.count(user.get("following_count")),
@@ -73,17 +72,17 @@ def parse_user(body: Any) -> AccountRecord | None:
 
 def parse_video(video: Mapping[str, Any], username: str | None = None) -> ContentRecord:
     """A video object as a piece of content. Only public videos are listed; there is no address of the file."""
-    video_id = str(video["id"])
+    video_id = fields.own_id(video)
     description = fields.text(video.get("video_description"))
     duration = fields.count(video.get("duration"))
     own_page = f"https://www.tiktok.com/@{username}/video/{video_id}" if username else None
     return ContentRecord(
         platform_content_id=video_id,
         content_type="long_video" if (duration or 0) > SHORT_MAX_SECONDS else "short_video",
-        platform_url=_without_query(fields.text(video.get("share_url"))) or own_page,
+        platform_url=fields.without_query(fields.link(video.get("share_url"))) or own_page,
         title=fields.text(video.get("title"), fields.MAX_TITLE_CHARACTERS) or fields.first_line(description),
         description=description,
-        thumbnail_url=fields.text(video.get("cover_image_url")),
+        thumbnail_url=fields.link(video.get("cover_image_url")),
         duration_seconds=duration,
         views_count=fields.count(video.get("view_count")),
         likes_count=fields.count(video.get("like_count")),
@@ -116,19 +115,22 @@ def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
         place["cursor"] = int(cursor)
     body = api.call(Request("POST", f"{API}/video/list/", {"fields": VIDEO_FIELDS}, json=place))
     data = fields.obj(fields.obj(body).get("data"))
-    videos = (video for video in fields.objects(data.get("videos")) if video.get("id"))
-    following = data.get("cursor") if data.get("has_more") is True else None
-    return Page(
-        tuple(parse_video(video, account.username) for video in videos),
-        str(following) if isinstance(following, int) and str(following) != cursor else None,
-    )
+    videos = fields.page_of(data, "videos", is_page=data.get("has_more") is False)
+    following: str | None = None
+    if data.get("has_more") is True:
+        following = fields.identifier(data.get("cursor"))
+        if following is None or not following.isdecimal():
+            raise UpstreamError("TikTok has another page, and does not say where.", upstream_status=200)
+    return Page(tuple(parse_video(video, account.username) for video in videos), following)
 
 
 def check(response: Response) -> UpstreamError | None:
     """The data API's envelope: `error.code` is "ok" where all is well."""
-    code = plain_word(fields.obj(response.json_object().get("error")).get("code"))
-    if response.ok and code in {"ok", None}:
+    error = response.json_object().get("error")
+    said = fields.obj(error).get("code")
+    if response.ok and (not error or said == "ok"):
         return None
+    code = plain_word(said)
     if code == "access_token_invalid":
         return TokenRejectedError(service=response.service, upstream_status=response.status, upstream_code=code)
     return error_for(response, code=code, unavailable=True if code in UNAVAILABLE_CODES else None)
@@ -140,10 +142,6 @@ def sign(request: Request, access_token: str) -> Request:
 
 def read_token(body: Any) -> Token | None:
     return oauth2.read_token(body, ",")
-
-
-def _without_query(url: str | None) -> str | None:
-    return re.split("[?#]", url, maxsplit=1)[0] if url else None
 
 
 def _refresh(client: Secrets, token: Token) -> Request:

@@ -58,7 +58,7 @@ RATE_WINDOW_SECONDS = 900.0
 def parse_user(body: Any) -> AccountRecord | None:
     """The answer of users/me as an account; None if there is no user in it."""
     user = fields.obj(fields.obj(body).get("data"))
-    user_id = fields.text(user.get("id"))
+    user_id = fields.identifier(user.get("id"))
     if user_id is None:
         return None
     username = fields.text(user.get("username"))
@@ -68,7 +68,7 @@ def parse_user(body: Any) -> AccountRecord | None:
         account_name=fields.text(user.get("name"), fields.MAX_TITLE_CHARACTERS) or username or user_id,
         account_url=f"https://x.com/{username}" if username else f"https://x.com/i/user/{user_id}",
         username=username,
-        avatar_url=fields.text(user.get("profile_image_url")),
+        avatar_url=fields.link(user.get("profile_image_url")),
         description=fields.text(user.get("description")),
         follower_count=fields.count(metrics.get("followers_count")),
         following_count=fields.count(metrics.get("following_count")),
@@ -81,9 +81,12 @@ def parse_posts(body: Any, account: AccountRecord) -> tuple[ContentRecord, ...]:
     """The posts of a timeline's page. Plain reposts are somebody else's content and are left out."""
     answer = fields.obj(body)
     media = {
-        str(entry.get("media_key")): entry for entry in fields.objects(fields.obj(answer.get("includes")).get("media"))
+        key: entry
+        for entry in fields.objects(fields.obj(answer.get("includes")).get("media"))
+        if (key := fields.identifier(entry.get("media_key")))
     }
-    posts = (post for post in fields.objects(answer.get("data")) if post.get("id"))
+    # An empty page has no `data`, but says in its `meta` that it is one.
+    posts = fields.page_of(answer, "data", is_page=isinstance(answer.get("meta"), dict))
     return tuple(parse_post(post, media, account) for post in posts if not _is_repost(post))
 
 
@@ -91,8 +94,8 @@ def parse_post(
     post: Mapping[str, Any], media: Mapping[str, Mapping[str, Any]], account: AccountRecord
 ) -> ContentRecord:
     """A post with its media, which are listed apart by key."""
-    post_id = str(post["id"])
-    note = fields.obj(post.get("note_post") or post.get("note_tweet"))
+    post_id = fields.own_id(post)
+    note = fields.obj(post.get("note_post")) or fields.obj(post.get("note_tweet"))
     body = fields.text(note.get("text")) or fields.text(post.get("text"))
     metrics = fields.obj(post.get("public_metrics"))
     keys = fields.texts(fields.obj(post.get("attachments")).get("media_keys")) or ()
@@ -100,12 +103,14 @@ def parse_post(
     first = shown[0] if shown else {}
     milliseconds = fields.count(first.get("duration_ms"))
     entities = fields.obj(note.get("entities")) or fields.obj(post.get("entities"))
-    tagged = (fields.text(entry.get("tag")) for entry in fields.objects(entities.get("hashtags")))
+    tagged = (
+        fields.text(entry.get("tag"), fields.MAX_TITLE_CHARACTERS) for entry in fields.objects(entities.get("hashtags"))
+    )
     topics = (
-        fields.text(fields.obj(note.get("entity")).get("name"))
+        fields.text(fields.obj(note.get("entity")).get("name"), fields.MAX_TITLE_CHARACTERS)
         for note in fields.objects(post.get("context_annotations"))
     )
-    language = fields.text(post.get("lang"), 35)
+    language = fields.text(post.get("lang"), fields.MAX_LANGUAGE_CHARACTERS)
     page = f"https://x.com/{account.username}" if account.username else "https://x.com/i/web"
     return ContentRecord(
         platform_content_id=post_id,
@@ -113,15 +118,15 @@ def parse_post(
         platform_url=f"{page}/status/{post_id}",
         title=fields.first_line(body),
         description=body,
-        thumbnail_url=fields.text(first.get("preview_image_url")) or fields.text(first.get("url")),
+        thumbnail_url=fields.link(first.get("preview_image_url")) or fields.link(first.get("url")),
         media_url=_address(first),
         duration_seconds=round(milliseconds / 1000) if milliseconds else None,
         views_count=fields.count(metrics.get("impression_count")),
         likes_count=fields.count(metrics.get("like_count")),
         comments_count=fields.count(metrics.get("reply_count")),
         shares_count=_shares(metrics),
-        tags=tuple(dict.fromkeys(topic for topic in topics if topic)) or None,
-        hashtags=tuple(dict.fromkeys(tag for tag in tagged if tag)) or fields.hashtags(body),
+        tags=fields.distinct(topics) or None,
+        hashtags=fields.distinct(tagged) or fields.hashtags(body),
         language=None if language in NO_LANGUAGE else language,
         published_at=fields.moment(post.get("created_at")),
         visibility=_visibility(account),
@@ -154,9 +159,14 @@ def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
 
 def check(response: Response) -> UpstreamError | None:
     """X's problem documents. A used-up allowance is no matter of minutes, whatever the rate window says."""
+    body = response.json_object()
+    problem: Mapping[str, Any] = body
     if response.ok:
-        return None
-    kind = plain_word(str(response.json_object().get("type", "")).rpartition("/")[2])
+        # Partial errors accompany data. Without any, they are all there is.
+        problem = next(iter(fields.objects(body.get("errors"))), {})
+        if not problem or "data" in body or "meta" in body:
+            return None
+    kind = plain_word(str(problem.get("type", "")).rpartition("/")[2])
     if response.status == 401:
         return TokenRejectedError(service=response.service, upstream_status=401, upstream_code=kind)
     is_capped = kind == "usage-capped" or response.status == 402
@@ -170,7 +180,7 @@ def check(response: Response) -> UpstreamError | None:
 
 def read_pause(response: Response) -> Pause | None:
     """Until this user's rate window begins anew, if nothing of it is left."""
-    if response.headers.get("x-rate-limit-remaining") != "0":
+    if response.headers.get("x-rate-limit-remaining", "").strip() != "0":
         return None
     return Pause(_seconds_to_reset(response))
 
@@ -196,15 +206,13 @@ def _timeline(account: AccountRecord, cursor: str | None, naming: str) -> Reques
 
 
 def _seconds_to_reset(response: Response) -> float:
-    try:
-        return max(0.0, float(response.headers.get("x-rate-limit-reset", "")) - time.time())
-    except ValueError:
-        return 0.0
+    at = fields.number(response.headers.get("x-rate-limit-reset"))
+    return 0.0 if at is None else min(max(0.0, at - time.time()), SECONDS_PER_DAY)
 
 
 def _is_repost(post: Mapping[str, Any]) -> bool:
-    referenced = post.get("referenced_posts") or post.get("referenced_tweets")
-    return any(entry.get("type") in {"retweeted", "reposted"} for entry in fields.objects(referenced))
+    referenced = (*fields.objects(post.get("referenced_posts")), *fields.objects(post.get("referenced_tweets")))
+    return any(entry.get("type") in ("retweeted", "reposted") for entry in referenced)
 
 
 def _content_type(shown: tuple[Mapping[str, Any], ...], milliseconds: int | None) -> ContentType:
@@ -224,13 +232,13 @@ def _address(media: Mapping[str, Any]) -> str | None:
     """The best file of a video, or a picture's address."""
     files = (entry for entry in fields.objects(media.get("variants")) if entry.get("content_type") == "video/mp4")
     best = max(files, key=lambda entry: fields.count(entry.get("bit_rate")) or 0, default={})
-    return fields.text(best.get("url")) or fields.text(media.get("url"))
+    return fields.link(best.get("url")) or fields.link(media.get("url"))
 
 
 def _medium(media: Mapping[str, Any]) -> dict[str, Any]:
     kind = "image" if media.get("type") == "photo" else "video"
-    size = {name: media[name] for name in ("width", "height") if isinstance(media.get(name), int)}
-    return {"type": kind, "url": _address(media) or fields.text(media.get("preview_image_url")), **size}
+    size = fields.size(media)
+    return {"type": kind, "url": _address(media) or fields.link(media.get("preview_image_url")), **size}
 
 
 def _shares(metrics: Mapping[str, Any]) -> int | None:

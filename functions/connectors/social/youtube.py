@@ -80,11 +80,11 @@ CATEGORIES = {
 }
 
 
-def parse_channel(channel: Any) -> AccountRecord:
+def parse_channel(channel: Mapping[str, Any]) -> AccountRecord:
     """A `youtube#channel` resource as an account."""
     snippet, statistics = fields.obj(channel.get("snippet")), fields.obj(channel.get("statistics"))
     uploads = fields.obj(fields.obj(channel.get("contentDetails")).get("relatedPlaylists")).get("uploads")
-    channel_id = str(channel["id"])
+    channel_id = fields.own_id(channel)
     handle = fields.text(snippet.get("customUrl"))
     hidden = statistics.get("hiddenSubscriberCount") is True
     return AccountRecord(
@@ -101,7 +101,7 @@ def parse_channel(channel: Any) -> AccountRecord:
     )
 
 
-def parse_video(video: Any) -> ContentRecord:
+def parse_video(video: Mapping[str, Any]) -> ContentRecord:
     """A `youtube#video` resource as a piece of content."""
     snippet, status = fields.obj(video.get("snippet")), fields.obj(video.get("status"))
     statistics = fields.obj(video.get("statistics"))
@@ -112,7 +112,7 @@ def parse_video(video: Any) -> ContentRecord:
     )
     hashtags = fields.hashtags(title, description)
     content_type = _content_type(video, duration, hashtags)
-    video_id = str(video["id"])
+    video_id = fields.own_id(video)
     return ContentRecord(
         platform_content_id=video_id,
         content_type=content_type,
@@ -131,7 +131,7 @@ def parse_video(video: Any) -> ContentRecord:
         tags=fields.texts(snippet.get("tags")),
         hashtags=hashtags,
         category=CATEGORIES.get(str(snippet.get("categoryId"))),
-        language=fields.text(snippet.get("defaultAudioLanguage") or snippet.get("defaultLanguage")),
+        language=_language(snippet),
         published_at=fields.moment(status.get("publishAt") or snippet.get("publishedAt")),
         visibility=_visibility(status),
     )
@@ -142,8 +142,8 @@ def fetch_profile(api: Api) -> Profile:
     body = api.call(
         Request("GET", f"{API}/channels", {"part": "snippet,contentDetails,statistics,status", "mine": "true"})
     )
-    accounts = tuple(parse_channel(channel) for channel in fields.objects(body.get("items")) if channel.get("id"))
-    return Profile.of_single(accounts)
+    channels = fields.page_of(body, "items", is_page=isinstance(body, dict))
+    return Profile.of_single(tuple(parse_channel(channel) for channel in channels))
 
 
 def fetch_account(api: Api, account: AccountRecord) -> AccountRecord | None:
@@ -167,8 +167,9 @@ def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
             return Page(())  # a channel without uploads has no such playlist
         raise
     ids = _video_ids(listing)
+    following = fields.text(listing.get("nextPageToken"))
     if not ids:
-        return Page((), fields.text(listing.get("nextPageToken")))
+        return Page((), following)
     # With a maximal height the player tells the shape of the video; neither it nor its part costs anything.
     parts: dict[str, str | int] = {
         "part": "snippet,contentDetails,statistics,status,player",
@@ -176,15 +177,16 @@ def fetch_page(api: Api, account: AccountRecord, cursor: str | None) -> Page:
         "maxHeight": 720,
     }
     found = api.call(Request("GET", f"{API}/videos", parts))
-    records = tuple(parse_video(video) for video in fields.objects(found.get("items")) if video.get("id"))
-    return Page(records, fields.text(listing.get("nextPageToken")))
+    records = tuple(parse_video(video) for video in fields.page_of(found, "items", is_page=_is_page(found)))
+    return Page(records, following)
 
 
 def check(response: Response) -> UpstreamError | None:
     """Google's error envelope: the reason decides, because 403 means limits as well as refusals."""
-    if response.ok:
+    body = response.json_object()
+    error = fields.obj(body.get("error"))
+    if response.ok and not body.get("error"):
         return None
-    error = fields.obj(response.json_object().get("error"))
     reason = next((plain_word(entry.get("reason")) for entry in fields.objects(error.get("errors"))), None)
     if response.status == 401 and reason != "youtubeSignupRequired":
         return TokenRejectedError(service=response.service, upstream_status=401, upstream_code=reason)
@@ -205,17 +207,32 @@ def _seconds_to_reset() -> float:
 
 
 def _video_ids(listing: Any) -> list[str]:
+    if not isinstance(fields.obj(listing).get("items"), list) and not _is_page(listing):
+        raise UpstreamError("YouTube answered with something else than a page.", upstream_status=200)
     found = (
-        fields.obj(item.get("contentDetails")).get("videoId")
-        or fields.obj(fields.obj(item.get("snippet")).get("resourceId")).get("videoId")
+        fields.identifier(fields.obj(item.get("contentDetails")).get("videoId"))
+        or fields.identifier(fields.obj(fields.obj(item.get("snippet")).get("resourceId")).get("videoId"))
         for item in fields.objects(listing.get("items"))
     )
-    return list(dict.fromkeys(str(video_id) for video_id in found if video_id))
+    return list(dict.fromkeys(video_id for video_id in found if video_id))
 
 
-def _thumbnail(snippet: Any) -> str | None:
+def _is_page(body: Any) -> bool:
+    """Whether an answer without `items` is a page all the same: empty lists are left out at times."""
+    return isinstance(fields.obj(body).get("pageInfo"), dict)
+
+
+def _language(snippet: Mapping[str, Any]) -> str | None:
+    spoken, written = (
+        fields.text(snippet.get(name), fields.MAX_LANGUAGE_CHARACTERS)
+        for name in ("defaultAudioLanguage", "defaultLanguage")
+    )
+    return spoken or written
+
+
+def _thumbnail(snippet: Mapping[str, Any]) -> str | None:
     thumbnails = fields.obj(snippet.get("thumbnails"))
-    urls = (fields.text(fields.obj(thumbnails.get(name)).get("url")) for name in THUMBNAIL_NAMES)
+    urls = (fields.link(fields.obj(thumbnails.get(name)).get("url")) for name in THUMBNAIL_NAMES)
     return next((url for url in urls if url), None)
 
 
@@ -225,7 +242,7 @@ def _visibility(status: Mapping[str, Any]) -> Visibility:
     return privacy if privacy in ("public", "unlisted") else "private"
 
 
-def _content_type(video: Any, duration: int | None, hashtags: tuple[str, ...]) -> ContentType:
+def _content_type(video: Mapping[str, Any], duration: int | None, hashtags: tuple[str, ...]) -> ContentType:
     if fields.obj(fields.obj(video.get("snippet")).get("thumbnails")).get("shortsAspectRatio"):
         return "short_video"
     if duration is None or duration > SHORT_MAX_SECONDS:
@@ -238,7 +255,7 @@ def _content_type(video: Any, duration: int | None, hashtags: tuple[str, ...]) -
     return "short_video" if says_so or duration <= SHORT_OF_UNKNOWN_SHAPE_MAX_SECONDS else "long_video"
 
 
-def _shape(video: Any) -> tuple[int, int] | None:
+def _shape(video: Mapping[str, Any]) -> tuple[int, int] | None:
     """Width and height as shown, None if unknown."""
     player = fields.obj(video.get("player"))
     width, height = fields.count(player.get("embedWidth")), fields.count(player.get("embedHeight"))
@@ -247,7 +264,7 @@ def _shape(video: Any) -> tuple[int, int] | None:
     for stream in fields.objects(fields.obj(video.get("fileDetails")).get("videoStreams")):
         width, height = fields.count(stream.get("widthPixels")), fields.count(stream.get("heightPixels"))
         if width and height:
-            turned = stream.get("rotation") in {"clockwise", "counterClockwise"}
+            turned = stream.get("rotation") in ("clockwise", "counterClockwise")
             return (height, width) if turned else (width, height)
     return None
 

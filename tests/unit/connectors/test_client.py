@@ -206,6 +206,15 @@ def test_a_gzip_bomb_is_cut_at_the_cap() -> None:
         get(origin, max_bytes=1_000_000)
 
 
+def test_bytes_after_a_compressed_body_are_cut_at_the_cap_too() -> None:
+    body = gzip.compress(b"{}") + b"0" * 3_000_000
+    with (
+        server(answer(body=body, Content_Encoding="gzip")) as (origin, _),
+        pytest.raises(UpstreamError, match="more than 1000000 bytes"),
+    ):
+        get(origin, max_bytes=1_000_000)
+
+
 def test_a_body_of_exactly_the_cap_is_read_with_and_without_compression() -> None:
     body = json.dumps("x" * 998).encode()
     with server(answer(body=gzip.compress(body), Content_Encoding="gzip"), answer(body=body)) as (origin, _):

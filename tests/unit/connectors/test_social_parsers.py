@@ -14,7 +14,7 @@ import pytest
 from functions.connectors.client import Request, Response
 from functions.connectors.registry import platforms
 from functions.connectors.social import facebook, graph, instagram, tiktok, twitter, youtube
-from functions.connectors.spec import AccountRecord, Pause
+from functions.connectors.spec import AccountRecord, Page, Pause
 from functions.core.errors import (
     GrantRevokedError,
     TokenRejectedError,
@@ -64,7 +64,7 @@ def video(**changes: Any) -> dict[str, Any]:
             "tags": ["soup", "soup", "pot"],
             "categoryId": "26",
             "defaultAudioLanguage": "en",
-            "thumbnails": {"default": {"url": "d"}, "high": {"url": "h"}},
+            "thumbnails": {"default": {"url": "https://i.example/d"}, "high": {"url": "https://i.example/h"}},
         },
         "contentDetails": {"duration": "PT10M"},
         "statistics": {"viewCount": "12", "likeCount": "3"},
@@ -81,7 +81,7 @@ def test_a_video() -> None:
     assert record.tags == ("soup", "pot")
     assert record.hashtags == ("cooking", "Soup")
     assert (record.category, record.language, record.visibility) == ("Howto & Style", "en", "unlisted")
-    assert record.thumbnail_url == "h"
+    assert record.thumbnail_url == "https://i.example/h"
     assert record.duration_seconds == 600
     assert record.published_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -159,13 +159,15 @@ def test_media_of_a_carousel() -> None:
         "id": "17895695668004550", "caption": "First line\nmore #Fun", "media_type": "CAROUSEL_ALBUM",
         "media_product_type": "FEED", "permalink": "https://www.instagram.com/p/x/",
         "timestamp": "2019-09-26T22:36:43+0000", "comments_count": 2,
-        "children": {"data": [{"id": "1", "media_type": "IMAGE", "media_url": "one"},
-                              {"id": "2", "media_type": "VIDEO", "media_url": "two", "thumbnail_url": "t"}]},
+        "children": {"data": [{"id": "1", "media_type": "IMAGE", "media_url": "https://i.example/1"},
+                              {"id": "2", "media_type": "VIDEO", "media_url": "https://i.example/2", "thumbnail_url": "https://i.example/t"}]},
     })  # fmt: skip
     assert (record.content_type, record.title, record.hashtags) == ("carousel", "First line", ("Fun",))
     assert (record.likes_count, record.comments_count) == (None, 2)
-    assert record.thumbnail_url == "one"
-    assert record.media == ({"type": "image", "url": "one"}, {"type": "video", "url": "two"})
+    assert record.thumbnail_url == "https://i.example/1"
+    assert record.media == (
+        {"type": "image", "url": "https://i.example/1"}, {"type": "video", "url": "https://i.example/2"}
+    )  # fmt: skip
     assert "views_count" in record.not_asked
 
 
@@ -291,7 +293,8 @@ def test_reels_that_cannot_be_had_do_not_fail_the_run(code: str) -> None:
     api = FakeApi(
         {"/video_reels": UpstreamRefusedError(upstream_status=400, upstream_code=code)}, {facebook.READ_SCOPE}
     )
-    assert facebook.fetch_page(api, ME, "video_reels:").records == ()
+    page = facebook.fetch_page(api, ME, "video_reels:")
+    assert page == Page((), not_listed=frozenset({"reel"}))
 
 
 def test_without_the_scope_nothing_is_asked() -> None:
@@ -390,15 +393,16 @@ def test_a_post_in_both_spellings(naming: str) -> None:
         ],
         "includes": {"media": [
             {"media_key": "13_1", "type": "video", "duration_ms": 46947, "width": 720, "height": 1280,
-             "preview_image_url": "p", "variants": [
-                {"bit_rate": 1, "content_type": "video/mp4", "url": "small"},
-                {"bit_rate": 2, "content_type": "video/mp4", "url": "big"},
+             "preview_image_url": "https://i.example/p", "variants": [
+                {"bit_rate": 1, "content_type": "video/mp4", "url": "https://i.example/small"},
+                {"bit_rate": 2, "content_type": "video/mp4", "url": "https://i.example/big"},
                 {"content_type": "application/x-mpegURL", "url": "list"}]}]},
     }  # fmt: skip
     (record,) = twitter.parse_posts(body, ME)
     assert (record.description, record.title) == ("the whole text #one", "the whole text #one")
     assert (record.shares_count, record.comments_count, record.likes_count, record.views_count) == (12, 5, None, 1500)
-    assert (record.media_url, record.thumbnail_url, record.duration_seconds) == ("big", "p", 47)
+    assert (record.media_url, record.thumbnail_url) == ("https://i.example/big", "https://i.example/p")
+    assert record.duration_seconds == 47
     assert (record.content_type, record.language, record.hashtags) == ("short_video", None, ("one",))
     assert record.platform_url == "https://x.com/me/status/1"
 
