@@ -312,6 +312,7 @@ begin
             meta = coalesce(v_account -> 'sync_hint', '{}'),
             capabilities = coalesce(v_account -> 'capabilities', '{}'),
             sync_failures = 0,
+            last_sync_status = nullif(a.last_sync_status, 'disconnected'),
             deleted_at = null,
             -- A connection that comes back is read again soon; a live one keeps its rhythm.
             next_sync_at = case

@@ -257,13 +257,14 @@ begin
     insert into private.platform_health as h (platform_id, failures) values (platform_failed.platform_id, 1)
     on conflict on constraint platform_health_pkey do update set
         failures = h.failures + 1,
-        stopped_until = case
+        -- A longer stop that the platform asked for stays.
+        stopped_until = greatest(h.stopped_until, case
             when h.failures + 1 >= private.setting_int('breaker.failures') then clock_timestamp() + least(
                 private.setting_interval('breaker.first_pause')
                 * (2 ^ least(h.failures + 1 - private.setting_int('breaker.failures'), 10)),
                 private.setting_interval('breaker.longest_pause')
             )
-        end;
+        end);
 end;
 $$;
 comment on function private.platform_failed(uuid) is 'Counts a failure that is the platform''s own; enough of them in a row stop all calls to it.';
@@ -292,8 +293,11 @@ security definer
 set search_path = ''
 as $$
 begin
-    -- Looks before it writes: nearly always there is nothing to take back.
-    update private.platform_health as h set failures = 0, stopped_until = null
+    -- Looks before it writes: nearly always there is nothing to take back. A stop that the breaker did not make is a pause
+    -- that the platform asked for, which an answer to an earlier call does not end.
+    update private.platform_health as h set
+        failures = 0,
+        stopped_until = case when h.failures < private.setting_int('breaker.failures') then h.stopped_until end
     where h.platform_id = platform_answered.platform_id and h.failures > 0;
 end;
 $$;
@@ -741,7 +745,7 @@ comment on function private.pick_fields(text[], text, text, text[], text[], text
 revoke execute on function private.pick_fields(text[], text, text, text[], text[], text, text, public.visibility_enum)
 from public, anon, authenticated, service_role;
 
-create function private.judge_missing(account_id uuid, run public.sync_run)
+create function private.judge_missing(account_id uuid, run public.sync_run, not_listed text[])
 returns integer
 language plpgsql
 security definer
@@ -777,6 +781,9 @@ begin
         and i.created_at < run.started_at
         and (v_oldest is null or i.published_at >= v_oldest)
         and not exists (
+            select 1 from public.content_type as t where t.id = i.content_type_id and t.slug = any(judge_missing.not_listed)
+        )
+        and not exists (
             select 1 from private.sync_seen as s cross join lateral unnest(s.item_ids) as e (id)
             where s.run_id = run.id and e.id = i.id
         );
@@ -784,9 +791,9 @@ begin
     return v_count;
 end;
 $$;
-comment on function private.judge_missing(uuid, public.sync_run) is
-    'After a complete run: items that it did not come across are missing once more; as often as sync.missing_answers says, they are gone.';
-revoke execute on function private.judge_missing(uuid, public.sync_run) from public, anon, authenticated, service_role;
+comment on function private.judge_missing(uuid, public.sync_run, text[]) is
+    'After a complete run: items that it did not come across are missing once more, unless the platform did not list their kind (not_listed) at all; as often as sync.missing_answers says, they are gone.';
+revoke execute on function private.judge_missing(uuid, public.sync_run, text[]) from public, anon, authenticated, service_role;
 
 create function private.store_content(account_id uuid, run_id uuid, items jsonb, synced_at timestamptz)
 returns table (item_ids uuid[], created integer, updated integer)
@@ -980,7 +987,7 @@ revoke execute on function private.store_content(uuid, uuid, jsonb, timestamptz)
 
 create function private.apply_content_page(
     run_id uuid, lease uuid, page_number integer, items jsonb, next_cursor text, is_last boolean,
-    account jsonb, pause_seconds double precision, is_shared_pause boolean, warning text
+    account jsonb, pause_seconds double precision, is_shared_pause boolean, warning text, not_listed text[]
 )
 returns jsonb
 language plpgsql
@@ -1053,7 +1060,7 @@ begin
 
     if apply_content_page.is_last then
         if v_run.error_code is null and not v_job.is_incremental then
-            perform private.judge_missing(v_account_id, v_run);
+            perform private.judge_missing(v_account_id, v_run, coalesce(apply_content_page.not_listed, '{}'));
         end if;
         perform private.end_run(
             v_run.id, case when v_run.error_code is null then 'succeeded' else 'partial' end, v_run.error_code,
@@ -1084,17 +1091,23 @@ begin
     return jsonb_build_object('status', 'next', 'page_number', v_job.page_number);
 end;
 $$;
-comment on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text) is
+comment on function private.apply_content_page(
+    uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text, text[]
+) is
     'Body of public.apply_content_page.';
-revoke execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
+revoke execute on function private.apply_content_page(
+    uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text, text[]
+)
 from public, anon, authenticated, service_role;
-grant execute on function private.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
+grant execute on function private.apply_content_page(
+    uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text, text[]
+)
 to service_role;
 
 create function public.apply_content_page(
     run_id uuid, lease uuid, page_number integer, items jsonb, next_cursor text default null, is_last boolean default false,
     account jsonb default null, pause_seconds double precision default 0, is_shared_pause boolean default false,
-    warning text default null
+    warning text default null, not_listed text[] default '{}'
 )
 returns jsonb
 language plpgsql
@@ -1102,15 +1115,22 @@ set search_path = ''
 as $$
 begin
     return private.apply_content_page(
-        run_id, lease, page_number, items, next_cursor, is_last, account, pause_seconds, is_shared_pause, warning
+        run_id, lease, page_number, items, next_cursor, is_last, account, pause_seconds, is_shared_pause, warning,
+        not_listed
     );
 end;
 $$;
-comment on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text) is
+comment on function public.apply_content_page(
+    uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text, text[]
+) is
     'Stores one page of a claimed run (service only): items, cursor, counts, account facts, and the budget of the next page, in one transaction. {status}: next; done, after the last page; waiting, the run pauses; lost, somebody else has the run and nothing was written.';
-revoke execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
+revoke execute on function public.apply_content_page(
+    uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text, text[]
+)
 from public, anon, authenticated, service_role;
-grant execute on function public.apply_content_page(uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text)
+grant execute on function public.apply_content_page(
+    uuid, uuid, integer, jsonb, text, boolean, jsonb, double precision, boolean, text, text[]
+)
 to service_role;
 
 create function private.release_sync_run(

@@ -325,6 +325,23 @@ as $$
 declare
     v_count integer;
 begin
+    -- What is kept of the account itself is its name, by which its owner can find it to connect it again.
+    update public.social_account as a set
+        description = null, avatar_url = null, follower_count = null, following_count = null, post_count = null
+    where a.id in (
+        select o.id
+        from public.social_account as o
+        join public.platform_connection as c on c.id = o.connection_id
+        join public.platform as p on p.id = o.platform_id
+        left join private.setting as k on k.key = 'retention.' || p.slug
+        where (
+            not c.is_active and c.updated_at < now() - private.setting_interval('retention.after_revocation')
+            or coalesce(o.last_full_sync_at, o.last_synced_at, o.created_at) < now() - (k.value #>> '{}')::interval
+        )
+        and (o.description, o.avatar_url, o.follower_count, o.following_count, o.post_count) is distinct from
+        (null, null, null, null, null)
+        limit max_rows
+    );
     delete from private.data_deletion as d where d.requested_at < now() - private.setting_interval('data_deletion.keep');
     delete from public.content_item as i
     where i.id in (
@@ -357,7 +374,7 @@ begin
 end;
 $$;
 comment on function public.purge_stale_content(integer) is
-    'Deletes items of grants that were withdrawn long ago, and of platforms whose terms limit the age of stored data (service only); how many, at most max_rows.';
+    'Deletes items of grants that were withdrawn long ago, and of platforms whose terms limit the age of stored data, with what is known of their accounts but the name (service only); how many items, at most max_rows.';
 revoke execute on function public.purge_stale_content(integer) from public, anon, authenticated, service_role;
 grant execute on function public.purge_stale_content(integer) to service_role;
 

@@ -38,8 +38,12 @@ def apply_page(
     pause_seconds: float,
     is_shared_pause: bool,
     warning: str | None,
+    not_listed: Sequence[str] = (),
 ) -> Row:
-    """Store one page, all or nothing; without a cursor it was the last. `{status}`: next, done, waiting or lost."""
+    """Store one page, all or nothing; without a cursor it was the last. `{status}`: next, done, waiting or lost.
+
+    `not_listed` are kinds of content whose absence from a complete listing says nothing.
+    """
     answer: Row = rpc(
         "apply_content_page",
         run_id=run_id,
@@ -52,6 +56,7 @@ def apply_page(
         pause_seconds=pause_seconds,
         is_shared_pause=is_shared_pause,
         warning=warning,
+        not_listed=list(not_listed),
     )
     return answer
 

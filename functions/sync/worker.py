@@ -13,7 +13,7 @@ from typing import Any
 
 from functions.connectors import registry
 from functions.connectors.api import PlatformApi
-from functions.connectors.spec import AccountRecord, ContentRecord, PlatformSpec
+from functions.connectors.spec import AccountRecord, ContentRecord, Page, PlatformSpec
 from functions.core import http, queues, settings
 from functions.core.errors import (
     GrantRevokedError,
@@ -71,16 +71,16 @@ def work_on(run_id: str, available: Time) -> None:
     except UpstreamRefusedError as error:
         _release(run_id, claimed, error, is_final=True, blame=_blame(claimed, error))
     except UpstreamError as error:
-        _release(run_id, claimed, error, is_final=False, blame=_blame(claimed, error))
-        raise NotDoneError from None
+        if not _release(run_id, claimed, error, is_final=False, blame=_blame(claimed, error)):
+            raise NotDoneError from None
     except StreamVibeError as error:
         # The database: if it does not even take the release, the lease ends by itself.
         logger.error(error.detail, extra={"code": error.problem_code})
         raise NotDoneError from None
     except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on later
         logger.error("unexpected error", extra={"error_type": type(error).__name__})
-        _release(run_id, claimed, StreamVibeError(), is_final=False)
-        raise NotDoneError from None
+        if not _release(run_id, claimed, StreamVibeError(), is_final=False):
+            raise NotDoneError from None
     else:
         _after(run_id, claimed, status)
 
@@ -103,23 +103,29 @@ def _pages(run_id: str, claimed: Row, available: Time) -> Row:
     with http.deadline(min(PAGE_SECONDS, available.left() - STORE_SECONDS)):
         api = _api(spec, claimed, account)
     cursor, page_number = claimed["cursor"], claimed["page_number"]
+    seen = {cursor}
     for pages in itertools.count(1):
         with http.deadline(min(PAGE_SECONDS, available.left() - STORE_SECONDS)):
             fresh = spec.fetch_account(api, account) if page_number == 0 else None
             account = (
                 dataclasses.replace(fresh, sync_hint={**account.sync_hint, **fresh.sync_hint}) if fresh else account
             )
-            page = spec.fetch_page(api, account, cursor)
+            page = without_circles(spec.fetch_page(api, account, cursor), seen)
         answer = sync.apply_page(
             run_id,
             claimed["lease"],
             page_number,
-            items=[content_row(record) for record in page.records],
+            # A page may list an item twice.
+            items=[
+                content_row(record)
+                for record in {record.platform_content_id: record for record in page.records}.values()
+            ],
             next_cursor=page.cursor,
             account=_account_row(fresh) if fresh else None,
             pause_seconds=api.pause.seconds if api.pause else 0,
             is_shared_pause=api.pause is not None and api.pause.is_shared,
             warning=page.warning,
+            not_listed=sorted(page.not_listed),
         )
         if answer["status"] != "next":
             return answer
@@ -127,6 +133,16 @@ def _pages(run_id: str, claimed: Row, available: Time) -> Row:
             return sync.release(run_id, claimed["lease"])
         cursor, page_number = page.cursor, answer["page_number"]
     raise AssertionError("unreachable")
+
+
+def without_circles(page: Page, seen: set[str | None]) -> Page:
+    """A page that leads on to one that was read before is the last: a platform's listing must not go round for ever."""
+    if page.cursor is None:
+        return page
+    if page.cursor in seen:
+        return dataclasses.replace(page, cursor=None, warning=page.warning or "listing_goes_round")
+    seen.add(page.cursor)
+    return page
 
 
 def _hand_on(user_id: str) -> None:
@@ -169,8 +185,8 @@ def _own_token_anew(spec: PlatformSpec, grant_api: PlatformApi, account: Account
     return listed.access_token
 
 
-def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: bool, blame: str | None = None) -> None:
-    logger.warning("run interrupted", extra={"code": error.problem_code, "is_final": is_final})
+def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: bool, blame: str | None = None) -> bool:
+    """Give the run back; whether it has ended, because of a final error or because it was one failure too many."""
     released = sync.release(
         run_id,
         claimed["lease"],
@@ -180,9 +196,15 @@ def _release(run_id: str, claimed: Row, error: StreamVibeError, *, is_final: boo
         is_final=is_final,
         blame=blame,
     )
+    has_ended = bool(released["status"] == "done")
+    logger.warning("run interrupted", extra={"code": error.problem_code, "has_ended": has_ended})
     # Runs that have ended are counted in the database, whoever ended them; "lost" is another worker's run by now.
     if released["status"] == "waiting":
         record("SyncInterruptions", platform=claimed["platform"])
+    if has_ended:
+        # What earlier pages brought is there to be analysed all the same.
+        _hand_on(claimed["user_id"])
+    return has_ended
 
 
 def _blame(claimed: Row, error: UpstreamError) -> str | None:

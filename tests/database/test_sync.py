@@ -432,6 +432,40 @@ def test_a_limit_of_the_app_stops_everybody_at_once(database: Database, owner: C
     assert claim(database, second)["seconds"] >= 3500
 
 
+def test_a_pause_that_the_platform_asked_for_is_not_ended_by_calls_under_way(
+    database: Database, owner: Connection
+) -> None:
+    user = database.create_user()
+    limited, failing, well, late = (
+        start(database, user, factories.account(owner, user, "facebook"))["run_id"] for _ in range(4)
+    )
+    leases = {run_id: claim(database, run_id)["lease"] for run_id in (limited, failing, well)}
+    fail(database, limited, leases[limited], "app_limit", 3600)
+    fail(database, failing, leases[failing], "platform")
+    assert apply(database, well, leases[well], 0, [item(1)])["status"] == "done"
+    assert claim(database, late)["seconds"] >= 3500
+
+
+def test_kinds_that_the_platform_does_not_list_are_not_missing(database: Database, owner: Connection) -> None:
+    user = database.create_user()
+    account_id = factories.account(owner, user, "facebook")
+    reel, post = item(1, content_type="reel"), item(2, content_type="post")
+    whole_run(database, user, account_id, [reel, post, item(3)])
+    for _ in range(2):
+        run_id = start(database, user, account_id)["run_id"]
+        with database.as_service() as service:
+            answer = value(
+                service,
+                "select apply_content_page(%s, %s, 0, %s::jsonb, is_last => true, not_listed => '{reel,story}')",
+                run_id, claim(database, run_id)["lease"], json.dumps([item(3)]),
+            )  # fmt: skip
+        assert answer == {"status": "done"}
+    rows = owner.execute(
+        "select platform_content_id, upstream_deleted_at from content_item where social_account_id = %s", [account_id]
+    ).fetchall()
+    assert {row["platform_content_id"] for row in rows if row["upstream_deleted_at"]} == {"v2"}
+
+
 def test_failures_widen_the_pause_until_the_run_ends(database: Database, owner: Connection) -> None:
     user = database.create_user()
     account_id = due_account(owner, user)
@@ -505,7 +539,7 @@ def test_platform_data_grows_only_so_old(
     database: Database, owner: Connection, platform: str, stamp: str, is_active: bool, expected: int
 ) -> None:
     user = database.create_user()
-    account_id = factories.account(owner, user, platform)
+    account_id = factories.account(owner, user, platform, follower_count=5, description="About me")
     factories.content(owner, account_id)
     owner.execute(
         "update social_account set last_full_sync_at = now() - %s::interval where id = %s", [stamp, account_id]
@@ -519,3 +553,7 @@ def test_platform_data_grows_only_so_old(
     with database.as_service() as service:
         value(service, "select purge_stale_content(1000)")
     assert value(owner, "select count(*) from content_item where social_account_id = %s", account_id) == expected
+    account = owner.execute("select * from social_account where id = %s", [account_id]).fetchone()
+    assert account is not None
+    assert account["account_name"]
+    assert (account["follower_count"], account["description"]) == ((5, "About me") if expected else (None, None))
