@@ -10,7 +10,7 @@ def test_a_listing_that_goes_round_ends() -> None:
     listing = {None: "a", "a": "b", "b": "c", "c": "a"}
     cursor: str | None = None
     seen: set[str | None] = {cursor}
-    pages = []
+    pages: list[Page] = []
     while not pages or cursor is not None:
         pages.append(without_circles(Page((), listing[cursor]), seen))
         cursor = pages[-1].cursor
