@@ -156,6 +156,8 @@ class TestSignUp:
         newer = project.post("/signup", body, **{"X-Supabase-Api-Version": "2024-01-01"})
         assert newer.json()["code"] == code
         assert newer.headers["X-Supabase-Api-Version"] == "2024-01-01"
+        nonsense = project.post("/signup", body, **{"X-Supabase-Api-Version": "newest"})
+        assert nonsense.json()["code"] == status
 
     @pytest.mark.parametrize(
         "content",
@@ -386,6 +388,13 @@ class TestAdmin:
         assert answer.headers["link"] == (
             f'</admin/users?page=2&per_page=2>; rel="next", </admin/users?page={-(-total // 2)}&per_page=2>; rel="last"'
         )
+
+    @pytest.mark.parametrize(
+        "query", ["page=0", "page=-1", "per_page=0", "page=x", "page=9" + "9" * 30, "per_page=9999999999"]
+    )
+    def test_pages_that_there_cannot_be(self, project: Project, query: str) -> None:
+        answer = httpx.get(f"{project.url}/auth/v1/admin/users?{query}", headers={"apikey": KEYS.secret})
+        assert (answer.status_code, answer.json()["error_code"]) == (400, "validation_failed")
 
     def test_unconfirmed_and_banned_users_cannot_sign_in(self, project: Project, email: str) -> None:
         admin = project.client(KEYS.secret).auth.admin

@@ -11,6 +11,7 @@ from infra.local.auth.errors import AuthError, email_exists, phone_exists, valid
 
 ADMIN_ROLES = ("service_role", "supabase_admin")
 PER_PAGE = 50
+MAX_PAGE = 1_000_000_000  # of number and size, so that their product is a bigint
 
 
 def list_users(call: Call) -> Answer:
@@ -20,7 +21,7 @@ def list_users(call: Call) -> Answer:
         page, size = int(call.query.get("page") or 1), int(call.query.get("per_page") or PER_PAGE)
     except ValueError:
         raise validation_failed("Bad Pagination Parameters: not a number") from None
-    if page < 1 or size < 1:
+    if not (1 <= page <= MAX_PAGE and 1 <= size <= MAX_PAGE):
         raise validation_failed("Bad Pagination Parameters: out of range")
     rows = call.connection.execute(
         "select * from auth.users where aud = %s order by created_at desc, id limit %s offset %s",

@@ -5,10 +5,19 @@ then on `{code, message}` with the version echoed.
 """
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 API_VERSION_HEADER = "x-supabase-api-version"
 CODES_SINCE = "2024-01-01"
+
+
+def api_version(header: str) -> str:
+    """The version that a client's header asks for: the newest that is not later; "" is the first, and for nonsense."""
+    try:
+        return CODES_SINCE if date.fromisoformat(header) >= date.fromisoformat(CODES_SINCE) else ""
+    except ValueError:
+        return ""
 
 
 @dataclass
@@ -21,7 +30,7 @@ class AuthError(Exception):
     extra: dict[str, Any] = field(default_factory=dict)
 
     def body(self, api_version: str) -> dict[str, Any]:
-        if api_version >= CODES_SINCE:
+        if api_version:
             return {"code": self.code, "message": self.message, **self.extra}
         return {"code": self.status, "error_code": self.code, "msg": self.message, **self.extra}
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from infra.local.auth import account, admin
 from infra.local.auth.calls import Answer, Call, Handler
-from infra.local.auth.errors import API_VERSION_HEADER, AuthError, validation_failed
+from infra.local.auth.errors import API_VERSION_HEADER, AuthError, api_version, validation_failed
 from infra.local.auth.sessions import Client, Issuer
 
 Pool = ConnectionPool[psycopg.Connection[DictRow]]
@@ -94,7 +94,7 @@ def auth_app(pool: Pool, issuer: Issuer) -> Starlette:
 
 
 async def _respond(request: Request, pool: Pool, issuer: Issuer, handler: Handler) -> Response:
-    version = request.headers.get(API_VERSION_HEADER, "")
+    version = api_version(request.headers.get(API_VERSION_HEADER, ""))
     headers = {"X-Supabase-Api-Version": version} if version else {}
     try:
         body = _read_body(await request.body())
