@@ -177,8 +177,19 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_statement text := extract(epoch from statement_timestamp())::text;
+    v_edited text[] := string_to_array(current_setting('streamvibe.edited_rows', true), ' ');
 begin
     if private.change_source() <> 'sync' then
+        -- How many items this statement has edited so far; their revisions are written when it has ended.
+        if (old.title, old.description, old.tags, old.hashtags, old.category, old.language, old.visibility)
+            is distinct from (new.title, new.description, new.tags, new.hashtags, new.category, new.language, new.visibility) then
+            perform set_config(
+                'streamvibe.edited_rows',
+                v_statement || ' ' || case when v_edited[1] = v_statement then v_edited[2]::integer + 1 else 1 end, true
+            );
+        end if;
         new.locally_edited_fields := array(
             select distinct f.name
             from unnest(
@@ -309,10 +320,15 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_source text := private.change_source();
 begin
+    if v_source = 'manual' and nullif(split_part(current_setting('streamvibe.edited_rows', true), ' ', 2), '')::integer > 1 then
+        v_source := 'bulk_edit';
+    end if;
     insert into public.content_revision (content_item_id, user_id, field_name, old_value, new_value, change_source, change_reason)
     select
-        new.id, private.content_owner(new.id), f.name, f.old_value, f.new_value, private.change_source(),
+        new.id, private.content_owner(new.id), f.name, f.old_value, f.new_value, v_source,
         nullif(current_setting('streamvibe.change_reason', true), '')
     from (
         values
@@ -328,7 +344,7 @@ begin
     return null;
 end;
 $$;
-comment on function private.write_content_revision() is 'Keeps what each editable field was before a change.';
+comment on function private.write_content_revision() is 'Keeps what each editable field was before a change; of several items edited by one request it is a bulk_edit.';
 revoke execute on function private.write_content_revision() from public, anon, authenticated, service_role;
 create trigger write_revision after update of title, description, tags, hashtags, category, language, visibility on public.content_item
 for each row when (

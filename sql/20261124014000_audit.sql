@@ -345,6 +345,13 @@ create trigger audit after update of tier_id, status_id, stripe_customer_id, str
 on public.subscription for each row execute function private.audit_change('id', 'user_id');
 create trigger audit after insert or update of visibility, deleted_at, disabled_by_plan_at or delete
 on public.social_account for each row execute function private.audit_change('id', 'user_id');
+create trigger audit after insert or update or delete on public.subscription_status
+for each row execute function private.audit_change('id', '');
+create trigger audit after insert or update or delete on public.account_status
+for each row execute function private.audit_change('id', '');
+-- Trends come and go by the thousand; what is recorded is an admin's hand in them.
+create trigger audit after insert or update or delete on public.trending_keyword
+for each row when (auth.uid() is not null) execute function private.audit_change('id', '');
 create trigger audit after insert or update or delete on public.platform
 for each row execute function private.audit_change('id', '');
 create trigger audit after insert or update or delete on public.content_type

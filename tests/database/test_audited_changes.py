@@ -30,6 +30,8 @@ CHANGES = [
     ("search_engine", "is_active", "not is_active"),
     ("ai_provider", "base_url", "'https://another.example'"),
     ("ai_model", "input_cost_per_1k_tokens", "1"),
+    ("subscription_status", "is_active_state", "not is_active_state"),
+    ("account_status", "display_name", "'Another'"),
 ]
 QUIET = [
     ("subscription", "syncs_used", "syncs_used + 1"),
@@ -37,6 +39,7 @@ QUIET = [
     ("content_item", "views_count", "12"),
     ("notification", "is_read", "true"),
     ("user_setting", "sync_frequency_hours", "12"),
+    ("trending_keyword", "search_volume", "12"),
 ]
 APPEARING = sorted({table for table, *_ in CHANGES} - {"user_setting", "subscription"})
 
@@ -91,6 +94,18 @@ def test_coming_and_going_is_recorded(world: World, owner: Connection, table: st
     after = entries(owner, table)
     for action in (f"{table}.insert", f"{table}.delete"):
         assert after.count(action) == before.count(action) + 1
+
+
+def test_an_admins_hand_in_trends_is_recorded(world: World) -> None:
+    with world.database.as_user(world.admin) as admin:
+        row = admin.execute("insert into trending_keyword (keyword) values ('pushed') returning id").fetchone()
+        assert row is not None
+        admin.execute("update trending_keyword set trending_score = 100 where id = %s", [row["id"]])
+        admin.execute("delete from trending_keyword where id = %s", [row["id"]])
+    with world.database.as_user(world.admin) as admin:
+        found = admin.execute("select action, user_id from audit_log where entity_id = %s", [row["id"]]).fetchall()
+    assert {entry["action"].partition(".")[2] for entry in found} == {"insert", "update", "delete"}
+    assert {entry["user_id"] for entry in found} == {world.admin}
 
 
 def test_operators_settings_are_recorded(owner: Connection) -> None:

@@ -385,6 +385,21 @@ def test_an_item_shown_while_its_owner_hides_is_hidden(world: World, child_first
         assert anon.execute("select 1 from content_item").fetchall() == []
 
 
+def test_a_request_that_edits_several_items_is_a_bulk_edit(world: World) -> None:
+    with world.database.as_superuser() as superuser:
+        rows = [insert(superuser, "content_item", world.new_row("content_item", world.owner)) for _ in "ab"]
+    items = [row["id"] for row in rows]
+    with world.database.as_user(world.owner) as own:
+        for category, edited in (("one", items[:1]), ("all", items), ("again", items[:1]), ("again", items)):
+            own.execute("update content_item set category = %s where id = any(%s)", [category, edited])
+        found = own.execute(
+            "select new_value, change_source from content_revision where content_item_id = any(%s)", [items]
+        )
+        sources = sorted((row["new_value"], row["change_source"]) for row in found)
+    # The last one names both and changes one.
+    assert sources == [("again", "manual")] * 2 + [("all", "bulk_edit")] * 2 + [("one", "manual")]
+
+
 def primaries(world: World) -> list[UUID]:
     with world.database.as_user(world.owner) as own:
         return [
