@@ -102,6 +102,10 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.replace(",", " ").split() if word)
 
 
+def _slugs(text: str) -> tuple[str, ...]:
+    return _words(text.lower())
+
+
 def _flag(text: str) -> bool:
     if text.lower() not in {"true", "false", "1", "0"}:
         raise ValueError("it must be true or false")
@@ -219,7 +223,7 @@ TREND_FEED_URL = Setting(
 
 DERIVED_SCORES_OFF = Setting(
     "DERIVED_SCORES_OFF",
-    _words,
+    _slugs,
     "platforms whose terms forbid derived scores: they are hidden there; default none",
     default="",
 )

@@ -24,6 +24,7 @@ ROWS_PER_STORE = 2000  # so that storing stays far from the database's time limi
 CALLS_DOWN_IN_A_ROW = 3
 MAX_TEXT_CHARACTERS = 2048
 SECONDS_OF_A_CALL = 20.0  # the longest that one page may take: its page, a token, the engine
+MINIMUM_SECONDS = 10.0  # with less time left a call would say more about us than about the engine
 
 Result = dict[str, Any]
 T = TypeVar("T")
@@ -81,10 +82,10 @@ class _Turn:
             if for_all is not None:
                 yield {**known, "ids": ids, **self._stored(for_all, known["is_check"])}
                 continue
-            if self._down_in_a_row >= CALLS_DOWN_IN_A_ROW or self._seconds_left() < SECONDS_OF_A_CALL:
+            if self._down_in_a_row >= CALLS_DOWN_IN_A_ROW or self._seconds_left() < MINIMUM_SECONDS:
                 yield {**known, "ids": ids, "is_untried": True}
                 continue
-            outcomes = _outcomes(call, len(ids))
+            outcomes = _outcomes(call, len(ids), self._seconds_left())
             self._down_in_a_row = self._down_in_a_row + 1 if outcomes[0].is_engine_down else 0
             last = outcomes[-1]
             if last.are_credentials_bad or last.reason in {"daily_quota", "throttled"}:
@@ -172,15 +173,17 @@ def _questions(spec: SearchEngineSpec, site: Site, pages: Sequence[Sequence[Any]
         yield [identifier], lambda url=url, at=index_status_url: [inspect(site, url, at)]  # type: ignore[misc]
 
 
-def _outcomes(call: Callable[[], Sequence[SubmissionOutcome]], count: int) -> Sequence[SubmissionOutcome]:
-    outcomes = _asked(call)
+def _outcomes(
+    call: Callable[[], Sequence[SubmissionOutcome]], count: int, seconds: float
+) -> Sequence[SubmissionOutcome]:
+    outcomes = _asked(call, seconds)
     return [outcomes] * count if isinstance(outcomes, SubmissionOutcome) else outcomes
 
 
-def _asked(ask: Callable[[], T]) -> T | SubmissionOutcome:
+def _asked(ask: Callable[[], T], seconds: float = SECONDS_OF_A_CALL) -> T | SubmissionOutcome:
     """What `ask` answers, or what its error means. Nothing that an engine does may take the batch with it."""
     try:
-        with http.deadline(SECONDS_OF_A_CALL):
+        with http.deadline(min(seconds, SECONDS_OF_A_CALL)):
             return ask()
     except UpstreamUnavailableError as error:
         return SubmissionOutcome("pending", "engine_unavailable", error.detail, is_engine_down=True)

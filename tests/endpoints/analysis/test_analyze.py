@@ -291,7 +291,7 @@ def test_derived_scores_can_be_switched_off(studio: Studio, monkeypatch: pytest.
     creator = studio.creator()
     before = studio.item(creator)
     assert studio.analyse(creator, before)[1]["seo_score"] is not None
-    monkeypatch.setenv("DERIVED_SCORES_OFF", "youtube")
+    monkeypatch.setenv("DERIVED_SCORES_OFF", "YouTube, facebook")
     status, row = studio.analyse(creator, studio.item(creator))
     assert status == 201
     names = ("seo_score", "readability_score", "trending_score", "confidence_score", "score_details")
