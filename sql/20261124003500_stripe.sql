@@ -390,7 +390,7 @@ comment on function public.claim_stripe_events(integer, boolean) is
 revoke execute on function public.claim_stripe_events(integer, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.claim_stripe_events(integer, boolean) to service_role;
 
-create function private.list_stripe_events(only_dead boolean)
+create function private.list_stripe_events(only_dead boolean, event_id text)
 returns jsonb
 language plpgsql
 stable
@@ -402,10 +402,12 @@ begin
         select coalesce(jsonb_agg(to_jsonb(l) order by l.received_at), '[]')
         from (
             select
-                e.id, e.type, e.object_id, e.received_at, e.attempted_at, e.attempts, e.last_error,
+                e.id, e.type, e.object_id, extract(epoch from e.created_at)::bigint as created, e.received_at, e.attempted_at,
+                e.attempts, e.last_error,
                 e.attempts >= private.setting_int('billing.event_attempts') as is_dead
             from private.stripe_event as e
-            where e.done_at is null
+            where
+                case when list_stripe_events.event_id is null then e.done_at is null else e.id = list_stripe_events.event_id end
                 and (not only_dead or e.attempts >= private.setting_int('billing.event_attempts'))
             order by e.received_at
             limit 1000
@@ -413,24 +415,24 @@ begin
     );
 end;
 $$;
-comment on function private.list_stripe_events(boolean) is 'Body of public.list_stripe_events.';
-revoke execute on function private.list_stripe_events(boolean) from public, anon, authenticated, service_role;
-grant execute on function private.list_stripe_events(boolean) to service_role;
+comment on function private.list_stripe_events(boolean, text) is 'Body of public.list_stripe_events.';
+revoke execute on function private.list_stripe_events(boolean, text) from public, anon, authenticated, service_role;
+grant execute on function private.list_stripe_events(boolean, text) to service_role;
 
-create function public.list_stripe_events(only_dead boolean default false)
+create function public.list_stripe_events(only_dead boolean default false, event_id text default null)
 returns jsonb
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-    return private.list_stripe_events(only_dead);
+    return private.list_stripe_events(only_dead, event_id);
 end;
 $$;
-comment on function public.list_stripe_events(boolean) is
-    'Events without effect, oldest first, for operators. Dead ones are no longer tried by themselves.';
-revoke execute on function public.list_stripe_events(boolean) from public, anon, authenticated, service_role;
-grant execute on function public.list_stripe_events(boolean) to service_role;
+comment on function public.list_stripe_events(boolean, text) is
+    'Events without effect, oldest first, for operators. Dead ones are no longer tried by themselves. With an id: that event, even if it is done.';
+revoke execute on function public.list_stripe_events(boolean, text) from public, anon, authenticated, service_role;
+grant execute on function public.list_stripe_events(boolean, text) to service_role;
 
 create function private.purge_stripe_records(max_rows integer)
 returns integer
@@ -1263,6 +1265,14 @@ begin
         );
     end if;
 
+    if exists (
+        select 1 from private.stripe_subscription as r
+        where r.user_id = begin_checkout.user_id and private.stripe_state(r.reading) = 'pending'
+    ) then
+        raise exception 'Your payment is under way; the plan starts when your bank has made it.'
+            using errcode = 'PT409', hint = 'payment_pending';
+    end if;
+
     insert into private.stripe_customer_claim as c (user_id, email)
     select u.id, u.email from public.users as u where u.id = begin_checkout.user_id
     on conflict on constraint stripe_customer_claim_pkey do nothing;
@@ -1277,7 +1287,15 @@ begin
         )
         returning c.session_id
     )
-    select coalesce(jsonb_agg(c.session_id), '[]') into v_superseded from closed as c where c.session_id is not null;
+    -- With those that could not be closed at Stripe before: until an event says that a page has expired, it may be open.
+    select coalesce(jsonb_agg(o.session_id), '[]') into v_superseded
+    from (
+        select c.session_id from closed as c
+        union
+        select c.session_id from private.stripe_checkout as c
+        where c.user_id = begin_checkout.user_id and c.status = 'superseded' and c.created_at > now() - interval '1 day'
+    ) as o
+    where o.session_id is not null;
 
     select c.* into v_attempt from private.stripe_checkout as c
     where c.user_id = begin_checkout.user_id and c.status = 'open'

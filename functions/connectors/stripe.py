@@ -28,6 +28,7 @@ API_VERSION = "2026-10-28.endive"
 LIVE_KEY_PREFIXES = ("sk_live_", "rk_live_")
 MISSING = "resource_missing"
 KEY_IN_USE = "idempotency_key_in_use"
+LATEST_SECONDS = 4_102_444_800  # 2100-01-01: whatever lies beyond is no time
 
 Object = dict[str, Any]
 
@@ -340,4 +341,6 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _seconds(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Seconds since 1970, None for what is no time between then and 2100."""
+    is_time = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LATEST_SECONDS
+    return value if is_time else None

@@ -37,9 +37,9 @@ def claim_events(max_events: int, *, now_please: bool = False) -> list[Row]:
     return list(rpc("claim_stripe_events", max_events=max_events, now_please=now_please))
 
 
-def list_events(*, only_dead: bool = False) -> list[Row]:
-    """Events without effect, oldest first."""
-    return list(rpc("list_stripe_events", only_dead=only_dead))
+def list_events(*, only_dead: bool = False, event_id: str | None = None) -> list[Row]:
+    """Events without effect, oldest first; with an id that event alone, even if it is done."""
+    return list(rpc("list_stripe_events", only_dead=only_dead, event_id=event_id))
 
 
 def purge(max_rows: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from functions.connectors import stripe
-from functions.core.errors import StreamVibeError, UpstreamRefusedError, UpstreamUnavailableError
+from functions.core.errors import StreamVibeError, UpstreamError, UpstreamRefusedError, UpstreamUnavailableError
 from functions.core.observability import logger, record
 from functions.database import billing
 from functions.stripe_webhook import service as webhook
@@ -16,6 +16,7 @@ from functions.stripe_webhook import service as webhook
 EVENTS = 50
 READINGS = 100
 USAGE = 200
+KEY_STATUSES = (401, 403)
 GRACE_PERIODS = 500
 FORGOTTEN_RECORDS = 5000
 
@@ -67,6 +68,10 @@ def reconcile(deadline: float) -> int:
             # Not there, or not ours to read: an operator's key, or test data that was wiped. Nothing is taken away.
             logger.error("stripe does not give a known object", extra={"id": row["id"], "code": error.upstream_code})
             continue
+        except StreamVibeError as error:
+            # One object that nobody understands must not keep the others from their turn.
+            logger.error("a reading failed", extra={"id": row["id"], "code": error.problem_code})
+            continue
         done += 1
     return done
 
@@ -94,13 +99,18 @@ def report_usage(deadline: float) -> int:
         usage = {name: row[name] for name in ("event_name", "customer_id", "value", "timestamp")}
         try:
             stripe.report_usage(**usage, identifier=row["id"])
-        except UpstreamUnavailableError:
-            logger.warning("stripe is not available; usage waits for the next round")
-            break
         except UpstreamRefusedError as error:
+            if error.upstream_status in KEY_STATUSES:
+                # Our key is not good; that says nothing about the usage.
+                logger.error("stripe does not take our key; usage waits", extra={"code": error.upstream_code})
+                break
             logger.error("stripe refused usage", extra={"usage_id": row["id"], "code": error.upstream_code})
             billing.finish_usage(row["id"], error.upstream_code or "refused")
             continue
+        except UpstreamError:
+            # Whether it was counted is not known; the same identifier next time makes it count once.
+            logger.warning("stripe is not available; usage waits for the next round")
+            break
         billing.finish_usage(row["id"])
         done += 1
     return done

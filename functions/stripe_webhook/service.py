@@ -21,7 +21,6 @@ from functions.stripe_webhook import signature
 
 READ_DEADLINE_SECONDS = 2.0  # Stripe answers in a fraction of it; a slow one is better met by a later delivery
 REFETCH_SECONDS = 60.0
-LATEST_SECONDS = 4_102_444_800  # 2100-01-01: whatever lies beyond is no time
 TYPE_PATTERN = re.compile(r"[a-z0-9_.]{1,100}")
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,255}")  # they become parts of addresses
 CHECKOUT_TYPES = (
@@ -154,7 +153,7 @@ def read(body: dict[str, Any]) -> Event:
         id=identity,
         type=type_name,
         livemode=body.get("livemode") is True,
-        created=created if isinstance(created, int) and 0 < created < LATEST_SECONDS else None,
+        created=created if isinstance(created, int) and 0 < created < stripe.LATEST_SECONDS else None,
         kind=kind,
         object_id=object_id,
     )

@@ -93,6 +93,18 @@ def test_a_page_that_another_click_has_overtaken_is_closed(world: World, monkeyp
     assert sorted(one["status"] for one in world.stripe.books.all("checkout.session")) == ["expired", "open"]
 
 
+def test_a_page_that_could_not_be_closed_is_closed_by_the_next_click(world: World) -> None:
+    user = world.user()
+    world.call(user, "/billing/checkout", tier="basic")
+    [first] = world.stripe.books.all("checkout.session")
+    world.fault(path=f"/v1/checkout/sessions/{first['id']}/expire", times=1, status=503)
+    assert world.call(user, "/billing/checkout", tier="premium")[0] == 503
+    assert first["status"] == "open"
+    url = world.call(user, "/billing/checkout", tier="premium")[1]["url"]
+    states = {session["url"]: session["status"] for session in world.stripe.books.all("checkout.session")}
+    assert states == {None: "expired", url: "open"}
+
+
 def test_an_old_page_is_replaced(world: World) -> None:
     user = world.user()
     first = world.call(user, "/billing/checkout", tier="basic")[1]["url"]
@@ -112,9 +124,13 @@ def test_a_bank_debit_counts_when_it_arrives(world: World, paid: bool) -> None:
     session = world.stripe.books.all("checkout.session")[0]
     assert session["payment_status"] == "unpaid"
     assert world.stripe.books.all("subscription")[0]["status"] == "active"
+    # Nothing else is sold meanwhile, or both could be paid.
+    status, body = world.call(user, "/billing/checkout", tier="basic")
+    assert (status, body["code"]) == (409, "payment_pending")
     world.control("/settle", session=session["id"], paid=paid)
     world.deliver_all()
     assert world.row(user)["tier"] == ("premium" if paid else "free")
+    assert world.call(user, "/billing/checkout", tier="basic")[0] == 200
 
 
 def test_an_unpaid_session_holds_back_a_subscription_whose_invoice_is_not_known(world: World) -> None:

@@ -48,6 +48,7 @@ def marks(world: World, user: object) -> tuple[int, int]:
         ("future", {}),
         ("good", {"body": b"{}"}),
         ("good", {"body": "!!!", "isBase64Encoded": True}),
+        ("good", {"body": "half a character: \ud800"}),
     ],
 )
 def test_nothing_is_written_for_a_bad_signature(world: World, header: str | None, fields: dict[str, Any]) -> None:

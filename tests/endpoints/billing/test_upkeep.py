@@ -109,6 +109,19 @@ def test_usage_that_stripe_refuses_is_kept_with_the_reason(world: World, mainten
     assert counted(world) == {}
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_usage_waits_while_stripe_does_not_take_our_key(world: World, maintenance: Maintenance, status: int) -> None:
+    user = world.user()
+    buy(world, user)
+    charge(world, user, "sync", 3, "kept")
+    world.fault(path="/v1/billing/meter_events", times=None, status=status, body={"error": {"type": "x"}})
+    assert maintenance()["usage_reported"] == 0
+    world.clear_faults()
+    sql(world, "update private.stripe_usage set leased_until = null")
+    assert maintenance()["usage_reported"] == 1
+    assert sum(counted(world).values()) == 3
+
+
 # ------------------------------------------------------------------------------------------------ reconciliation
 
 
@@ -230,6 +243,34 @@ def test_one_event_is_replayed_from_stripe_even_if_it_never_arrived_or_is_done(w
     assert world.row(user)["next_billing_date"] is not None
     ignored = world.events("customer.created")[0]
     assert operators.main(["replay", ignored["id"]]) == 0
+
+
+def test_an_event_that_stripe_no_longer_has_is_replayed_from_the_inbox(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = world.user(subscribed="premium")
+    event = world.events("customer.subscription.created")[0]
+    world.fault(path="/v1/subscriptions", times=None, status=500)
+    assert world.deliver(event)["statusCode"] == 503
+    world.clear_faults()
+    world.fault(path="/v1/events", times=None, status=404, body={"error": {"code": "resource_missing"}})
+    assert operators.main(["replay", event["id"]]) == 0
+    assert world.row(user)["tier"] == "premium"
+    capsys.readouterr()
+    assert operators.main(["replay", event["id"]]) == 0  # done, and read again all the same
+    assert event["id"] in capsys.readouterr().out
+
+
+def test_a_reading_that_nobody_understands_keeps_no_other_from_its_turn(world: World, maintenance: Maintenance) -> None:
+    users = [world.user(subscribed="basic") for _ in range(2)]
+    world.deliver_all()
+    first = min(world.row(user)["stripe_subscription_id"] for user in users)
+    for user in users:
+        world.api("DELETE", f"/v1/subscriptions/{world.row(user)['stripe_subscription_id']}")
+    world.events().clear()
+    world.fault(path=f"/v1/subscriptions/{first}", times=None, status=200, body="<html>")
+    assert maintenance()["readings"] == 1
+    assert sorted(world.row(user)["tier"] for user in users) == ["basic", "free"]
 
 
 def test_old_records_are_forgotten_and_failed_events_are_not(world: World, maintenance: Maintenance) -> None:
