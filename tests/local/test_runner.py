@@ -227,6 +227,7 @@ class TestHttp:
         assert (failed.status_code, failed.headers["x-amz-function-error"]) == (500, "Unhandled")
         assert failed.json()["errorType"] == "LookupError"
         assert functions.post("/_local/invoke/nothing").status_code == 404
+        assert functions.post("/_local/invoke/nightly", content=b"{").status_code == 400
 
     def test_optional_members_are_absent(self) -> None:
         event = http_event(HttpRequest("GET", "/a%2Fb", "", ()), "GET /{x}", {})

@@ -142,7 +142,10 @@ class HttpApi:
         match [part for part in request.path.split("/") if part], request.method:
             case ["_local", "invoke", name], "POST" if name in self.service.functions:
                 function = self.service.functions[name]
-                event = json.loads(request.body) if request.body.strip() else schedule_event(name)
+                try:
+                    event = json.loads(request.body) if request.body.strip() else schedule_event(name)
+                except ValueError:
+                    return Answer.refusal(400, "The event is not JSON", request.request_id)
                 try:
                     return Answer.json(200, self.invoker.run(function, event))
                 except OutOfTimeError as error:
