@@ -80,7 +80,7 @@ def analyse(
 
 def run_queued(run_id: str) -> None:
     """Do the automatic analysis that a message names. Raises what the queue should deliver again for."""
-    logger.append_keys(run_id=run_id)
+    logger.thread_safe_append_keys(run_id=run_id)
     begun = analysis.begin_queued_analysis(run_id, analyst.providers_set_up())
     if begun["state"] != "started":
         logger.info("nothing to analyse", extra={"state": begun["state"]})
@@ -97,7 +97,7 @@ def _work(begun: dict[str, Any], deadline: float, *, is_queued: bool) -> dict[st
     """From a reserved charge to a stored suggestion, or to a refund."""
     user_id, run_id, attempt = begun["user_id"], begun["run_id"], begun["attempt"]
     usage = analyst.Usage()
-    logger.append_keys(run_id=run_id, user_id=user_id)
+    logger.thread_safe_append_keys(run_id=run_id, user_id=user_id)
     try:
         try:
             suggestion = analyst.suggest(begun, usage, deadline - STORING_SECONDS)

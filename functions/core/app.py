@@ -197,7 +197,7 @@ def _ensure_event_loop() -> None:
 
 async def _signed_in(request: Request, authorization: Annotated[str | None, Header()] = None) -> auth.User:
     user: auth.User = getattr(request.state, "user", None) or auth.bearer(authorization)
-    logger.append_keys(user_id=user.id)
+    logger.thread_safe_append_keys(user_id=user.id)
     return user
 
 

@@ -82,8 +82,8 @@ def begin(context: Any, event: dict[str, Any] | None = None) -> str:
     `event` is given by the functions of the gateway, whose id of the request is the one that callers see.
     """
     identity = answers.request_id(event or {}, context)
-    logger.clear_state()
-    logger.append_keys(request_id=identity)
+    logger.thread_safe_clear_keys()  # the local stack runs calls side by side, each in a thread
+    logger.thread_safe_append_keys(request_id=identity)
     return identity
 
 

@@ -64,7 +64,7 @@ def submit_automatically(message: Row) -> None:
     page = submissions.auto_page(content_item_id, connection_id)
     if page is None:
         return
-    logger.append_keys(user_id=page["user_id"])
+    logger.thread_safe_append_keys(user_id=page["user_id"])
     try:
         submit(
             page["user_id"],

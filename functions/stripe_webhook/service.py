@@ -66,7 +66,7 @@ def receive(body: bytes, header: str) -> str:
     event = read(_json_object(body))
     if event.kind is None:
         return "ignored"
-    logger.append_keys(stripe_event=event.id, stripe_event_type=event.type)
+    logger.thread_safe_append_keys(stripe_event=event.id, stripe_event_type=event.type)
     outcome = handle(event)
     logger.info("stripe event", extra={"outcome": outcome})
     return outcome

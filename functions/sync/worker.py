@@ -57,13 +57,13 @@ def work_on(run_id: str, available: Time) -> None:
     """Work on a run while there is time, for one page at least. Raises NotDoneError where a redelivery is wanted."""
     if available.left() < LEAST_SECONDS:
         raise NotDoneError
-    logger.append_keys(run_id=run_id)
+    logger.thread_safe_append_keys(run_id=run_id)
     claimed = sync.claim(run_id)
     if "look_again_in" in claimed:
         _send_again(run_id, claimed["look_again_in"])
     if claimed["status"] != "claimed":
         return
-    logger.append_keys(user_id=claimed["user_id"], platform=claimed["platform"])
+    logger.thread_safe_append_keys(user_id=claimed["user_id"], platform=claimed["platform"])
     try:
         status = _pages(run_id, claimed, available)
     except GrantRevokedError as error:

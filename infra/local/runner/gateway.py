@@ -141,22 +141,23 @@ class HttpApi:
     def _local(self, request: HttpRequest) -> Answer:
         match [part for part in request.path.split("/") if part], request.method:
             case ["_local", "invoke", name], "POST" if name in self.service.functions:
-                function = self.service.functions[name]
-                try:
-                    event = json.loads(request.body) if request.body.strip() else schedule_event(name)
-                except ValueError:
-                    return Answer.refusal(400, "The event is not JSON", request.request_id)
-                try:
-                    return Answer.json(200, self.invoker.run(function, event))
-                except OutOfTimeError as error:
-                    return Answer.json(504, error.payload)
-                except FunctionError as error:
-                    return Answer.json(500, error.payload, ("x-amz-function-error", "Unhandled"))
+                return self._invoke_by_hand(self.service.functions[name], request)
             case ["_local", "queues"], "GET" if self.queues:
                 return Answer.json(200, self.queues.depths())
             case ["_local", "queues", name, "drain"], "POST" if self.queues and name in self.queues.sources:
                 return Answer.json(200, self.queues.drain(name, self.invoker).__dict__)
         return Answer.refusal(404, "Not Found", request.request_id)
+
+    def _invoke_by_hand(self, function: Function, request: HttpRequest) -> Answer:
+        try:
+            event = json.loads(request.body) if request.body.strip() else schedule_event(function.name)
+            return Answer.json(200, self.invoker.run(function, event))
+        except ValueError:
+            return Answer.refusal(400, "The event is not JSON", request.request_id)
+        except OutOfTimeError as error:
+            return Answer.json(504, error.payload)
+        except FunctionError as error:
+            return Answer.json(500, error.payload, ("x-amz-function-error", "Unhandled"))
 
 
 _FAULT = "Internal Server Error"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,8 +63,18 @@ def test_code_and_catalogue_name_the_same_metrics() -> None:
 
 
 def test_an_invocation_begins_with_its_own_id_and_nothing_of_the_last_one() -> None:
-    logger.append_keys(user_id="of the last one")
+    logger.thread_safe_append_keys(user_id="of the last one")
     assert begin(SimpleNamespace(aws_request_id="lambda"), {"requestContext": {"requestId": "gateway"}}) == "gateway"
-    assert logger.get_current_keys()["request_id"] == "gateway"
-    assert "user_id" not in logger.get_current_keys()
+    assert logger.thread_safe_get_current_keys() == {"request_id": "gateway"}
     assert begin(SimpleNamespace(aws_request_id="lambda")) == "lambda"
+
+
+def test_invocations_side_by_side_keep_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", written)
+    begin(SimpleNamespace(aws_request_id="first"))
+    other = threading.Thread(target=begin, args=(SimpleNamespace(aws_request_id="second"),))
+    other.start()
+    other.join()
+    logger.warning("still the first")
+    assert json.loads(written.getvalue())["request_id"] == "first"
