@@ -22,12 +22,10 @@ settings.require(
 
 MARGIN_SECONDS = 10.0
 SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand
-KINDS = {"notice": "E-mail notices", "digest": "The weekly digest"}
+KINDS = {"notice": "e-mail notices", "digest": "the weekly digest"}
 # The form has no action: it goes to the address of the page, which holds the token and is nowhere else in it.
-QUESTION = (
-    '<p>{what} from StreamVibe: end them?</p><form method="post"><button type="submit">Unsubscribe</button></form>'
-)
-DONE = "<p>{what}: off. Switch it on again in the app's settings.</p>"
+QUESTION = '<p>Stop {what} from StreamVibe?</p><form method="post"><button type="submit">Unsubscribe</button></form>'
+DONE = "<p>Stopped: {what}. The app's settings start them again.</p>"
 PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>StreamVibe</title>'
     '<meta name="viewport" content="width=device-width"></head><body>{content}</body></html>'
