@@ -5,13 +5,12 @@ https://docs.postgrest.org/en/v14/references/api/resource_representation.html
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra.local.data_api import errors
+from infra.local.data_api.csv_rows import read_csv
 from infra.local.data_api.query import parse_pairs
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def read_payload(body: bytes, content_type: MediaType, *, is_call: bool, columns
 
 def _from_json(body: bytes) -> Payload:
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body.decode(), parse_int=str, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise errors.bad_body("Empty or invalid json") from None
     if isinstance(value, dict):
@@ -75,20 +74,10 @@ def _keys(rows: list[Any], complaint: str) -> frozenset[str]:
 
 
 def _from_csv(body: bytes) -> Payload:
-    """CSV with a header; the word NULL is null."""
-    try:
-        lines = [line for line in csv.reader(body.decode().splitlines(keepends=True), strict=True) if line]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise errors.bad_body(f"parse error ({error})") from None
-    if not body.strip(b"\r\n") or not lines or not re.search(rb"[\r\n]", body):  # a header is a whole line
-        raise errors.bad_body('parse error (not enough input) at ""')
-    header, *rows = lines
-    if any(len(row) < len(header) for row in rows):
-        raise errors.bad_body("All lines must have same number of fields")
-    objects = [
-        {name: None if value == "NULL" else value for name, value in zip(header, row, strict=False)} for row in rows
-    ]
-    return Payload(json.dumps(objects, ensure_ascii=False).encode(), frozenset(header) if rows else frozenset())
+    """Rows of strings, in which the word NULL is null."""
+    rows = [{name: None if value == "NULL" else value for name, value in row.items()} for row in read_csv(body)]
+    keys = _keys(rows, "All lines must have same number of fields") if rows else frozenset()
+    return Payload(json.dumps(rows, ensure_ascii=False).encode(), keys)
 
 
 def _encoded(row: dict[str, str]) -> Payload:

@@ -1,7 +1,11 @@
 """Inserting, updating, upserting and deleting, as documented under "Tables and Views" and "Prefer Header"."""
 
+import re
+
 import pytest
 
+from infra.local.data_api.csv_rows import read_csv
+from infra.local.data_api.errors import ApiError
 from tests.local.data_api.conftest import Ask
 
 FULL = "return=representation"
@@ -52,6 +56,31 @@ def test_bulk_inserts(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (b"a,b\n1,2\r\n3,4\r", [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]),
+        (b"a,b\n1\n", [{"a": "1"}]),
+        (b"a,b\n1,2,3", [{"a": "1", "b": "2"}]),
+        (b'a\n\n""\n\xc3\xa4\n', [{"a": "ä"}]),
+        (b'a,b\n"x ""y""\n,",', [{"a": 'x "y"\n,', "b": ""}]),
+        (b"\n", []),
+        (b"a", 'parse error (not enough input) at ""'),
+        (b'a\n"x"y\n', r'parse error (Failed reading: satisfy) at "y\n"'),
+        (b'a\nx"y', r'parse error (Failed reading: satisfy) at "\"y"'),
+        (b'a\n"', 'parse error (Failed reading: trailing double quote) at ""'),
+        (b'a\n""' + b"x" * 101, f"parse error (Failed reading: satisfy) at {'x' * 100} (truncated)"),
+        (b"a\n\xff", 'parse error (Failed reading: conversion error: invalid UTF-8) at ""'),
+    ],
+)
+def test_csv(body: bytes, answer: list[dict[str, str]] | str) -> None:
+    if isinstance(answer, str):
+        with pytest.raises(ApiError, match=f"^{re.escape(answer)}$"):
+            read_csv(body)
+    else:
+        assert read_csv(body) == answer
+
+
+@pytest.mark.parametrize(
     ("line", "content", "headers", "message"),
     [
         ("POST /labels", "{", {}, "Empty or invalid json"),
@@ -60,7 +89,8 @@ def test_bulk_inserts(ask: Ask) -> None:
         ("POST /labels", '[{"id": 1}, {"name": "x"}]', {}, "All object keys must match"),
         ("POST /labels", '[{"id": 1}, 2]', {}, "All object keys must match"),
         ("POST /labels", "[1]", {}, "All object keys must match"),
-        ("POST /labels", "id,name\n1", {"Content_Type": "text/csv"}, "All lines must have same number of fields"),
+        ("POST /labels", '\ufeff{"id": 1}', {}, "Empty or invalid json"),
+        ("POST /labels", "id,name\n1,x\n2", {"Content_Type": "text/csv"}, "All lines must have same number of fields"),
         ("POST /labels", "id,name", {"Content_Type": "text/csv"}, 'parse error (not enough input) at ""'),
         ("POST /labels", "x", {"Content_Type": "text/html"}, "Content-Type not acceptable: text/html"),
         ("PATCH /labels?id=eq.1", "{", {}, "Empty or invalid json"),
