@@ -164,6 +164,13 @@ def obj(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def answer(body: Any) -> Mapping[str, Any]:
+    """An answer, which is an object whatever is in it. Raises UpstreamError for anything else."""
+    if not isinstance(body, dict):
+        raise UpstreamError("The platform answered with something else than an object.", upstream_status=200)
+    return body
+
+
 def page_of(body: Any, name: str, *, is_page: bool = False) -> tuple[Mapping[str, Any], ...]:
     """The objects with an id of a page's list `name`.
 

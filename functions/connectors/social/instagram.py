@@ -105,7 +105,7 @@ def parse_insights(body: Any) -> dict[str, int]:
 
 def fetch_profile(api: Api) -> Profile:
     """The professional account of the login."""
-    body = dict(graph.unwrap(api.call(Request("GET", f"{API}/me", {"fields": PROFILE_FIELDS}))))
+    body = dict(graph.unwrap(fields.answer(api.call(Request("GET", f"{API}/me", {"fields": PROFILE_FIELDS})))))
     if not fields.identifier(body.get("id")) and not fields.identifier(body.get("user_id")):
         return Profile.of_single(())
     try:

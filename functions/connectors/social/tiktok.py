@@ -97,7 +97,7 @@ def parse_video(video: Mapping[str, Any], username: str | None = None) -> Conten
 def fetch_profile(api: Api) -> Profile:
     """The user, as far as the granted scopes allow."""
     names = [name for scope, group in FIELDS_BY_SCOPE.items() if scope in api.scopes for name in group]
-    account = parse_user(api.call(Request("GET", f"{API}/user/info/", {"fields": ",".join(names)})))
+    account = parse_user(fields.answer(api.call(Request("GET", f"{API}/user/info/", {"fields": ",".join(names)}))))
     return Profile.of_single((account,) if account else ())
 
 

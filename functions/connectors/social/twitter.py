@@ -136,7 +136,7 @@ def parse_post(
 
 def fetch_profile(api: Api) -> Profile:
     """The user of the login."""
-    account = parse_user(api.call(Request("GET", f"{API}/users/me", {"user.fields": USER_FIELDS})))
+    account = parse_user(fields.answer(api.call(Request("GET", f"{API}/users/me", {"user.fields": USER_FIELDS}))))
     return Profile.of_single((account,) if account else ())
 
 

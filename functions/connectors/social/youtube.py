@@ -142,7 +142,7 @@ def fetch_profile(api: Api) -> Profile:
     body = api.call(
         Request("GET", f"{API}/channels", {"part": "snippet,contentDetails,statistics,status", "mine": "true"})
     )
-    channels = fields.page_of(body, "items", is_page=isinstance(body, dict))
+    channels = fields.page_of(fields.answer(body), "items", is_page=True)
     return Profile.of_single(tuple(parse_channel(channel) for channel in channels))
 
 
