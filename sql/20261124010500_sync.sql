@@ -21,7 +21,7 @@ insert into private.setting (key, value, comment) values
 ('sync.history_cap.youtube', '20000', 'Uploads that the uploads playlist lists at most.'),
 ('sync.history_cap.instagram', '10000', 'Media that the media edge lists at most.'),
 ('sync.history_cap.twitter', '3200', 'Posts that the timeline lists at most.'),
-('sync.history_cap.facebook', '600', 'Posts that the posts edge is sure to list.'),
+('sync.ranked_a_year.facebook', '600', 'Posts of a year that the posts edge lists at most: not the newest, but what it ranks highest.'),
 ('sync.quiet_after', '"90 days"', 'Accounts whose newest item is older are synced half as often; four times as old, a quarter as often.'),
 ('sync.longest_interval', '"7 days"', 'No account waits longer for its next scheduled run than this (or its owner''s own setting).'),
 ('sync.live_pages', '20', 'Pages of a run that count as live work; what follows is backfill and stands back when the budget gets short.'),
@@ -38,8 +38,8 @@ insert into private.setting (key, value, comment) values
 ('budget.youtube', '{"limit": 10000, "window": "day", "time_zone": "America/Los_Angeles", "page": 2, "profile": 1}',
 'Units of the YouTube Data API.'),
 -- https://docs.x.com/x-api/getting-started/pricing: 0.005 USD a post; 3 million posts a month at most.
-('budget.twitter', '{"limit": 100000, "window": "day", "time_zone": "UTC", "page": 100, "profile": 2, "incremental": true}',
-'Posts read from X; 100,000 are 500 USD.'),
+('budget.twitter', '{"limit": 96000, "window": "day", "time_zone": "UTC", "page": 100, "profile": 2, "incremental": true}',
+'Posts read from X; 96,000 are 480 USD, and 31 days of them less than the 3 million a month.'),
 -- https://developers.tiktok.com/doc/tiktok-api-v2-rate-limit: 600 requests a minute for each endpoint and client key.
 ('budget.tiktok', '{"limit": 600, "window": "minute", "time_zone": "UTC", "page": 1, "profile": 1}',
 'Requests to TikTok.');
@@ -754,6 +754,7 @@ as $$
 declare
     v_count integer;
     v_oldest timestamptz;
+    v_crowded integer[];
     v_answers integer := private.setting_int('sync.missing_answers');
 begin
     -- A platform that lists only so many items says nothing about older ones than the last that it listed.
@@ -771,6 +772,26 @@ begin
             ),
             2147483647
         );
+    -- One that lists so many of a year, of its own choice, says nothing about the others of such a year; wherever that year
+    -- begins, it lies within two of the calendar's.
+    select array_agg(distinct pair.year + b.shift) into v_crowded
+    from (
+        select n.year - a.shift as year
+        from (
+            select extract(year from i.published_at)::integer as year, count(*) as items, min((c.value #>> '{}')::integer) as cap
+            from private.sync_seen as s
+            cross join lateral unnest(s.item_ids) as e (id)
+            join public.content_item as i on i.id = e.id
+            join public.platform as p on p.id = i.platform_id
+            join private.setting as c on c.key = 'sync.ranked_a_year.' || p.slug
+            where s.run_id = run.id
+            group by 1
+        ) as n
+        cross join (values (0), (1)) as a (shift)
+        group by 1
+        having sum(n.items) >= min(n.cap)
+    ) as pair
+    cross join (values (0), (1)) as b (shift);
     perform set_config('streamvibe.change_source', 'sync', true);
     update public.content_item as i set
         missing_count = i.missing_count + 1,
@@ -780,6 +801,7 @@ begin
         and i.upstream_deleted_at is null
         and i.created_at < run.started_at
         and (v_oldest is null or i.published_at >= v_oldest)
+        and (v_crowded is null or not coalesce(extract(year from i.published_at)::integer = any(v_crowded), false))
         and not exists (
             select 1 from public.content_type as t where t.id = i.content_type_id and t.slug = any(judge_missing.not_listed)
         )

@@ -291,6 +291,25 @@ def test_a_listing_with_a_cap_says_nothing_about_what_is_older(database: Databas
     assert [row["missing_count"] for row in rows] == [0, 0, 1, 0]
 
 
+def test_a_listing_that_picks_some_of_a_year_says_nothing_about_the_others(
+    database: Database, owner: Connection
+) -> None:
+    user = database.create_user()
+    account_id = factories.account(owner, user, "facebook")
+    crowded = [item(number, published_at=f"2025-1{number}-01T00:00:00Z") for number in (0, 1, 2)]
+    beside, quiet = item(4, published_at="2026-06-01T00:00:00Z"), item(5, published_at="2020-06-01T00:00:00Z")
+    owner.execute("update private.setting set value = '2' where key = 'sync.ranked_a_year.facebook'")
+    try:
+        whole_run(database, user, account_id, [*crowded, beside, quiet])
+        whole_run(database, user, account_id, crowded[1:])
+    finally:
+        owner.execute("update private.setting set value = '600' where key = 'sync.ranked_a_year.facebook'")
+    rows = owner.execute(
+        "select platform_content_id, missing_count from content_item where social_account_id = %s", [account_id]
+    ).fetchall()
+    assert {row["platform_content_id"] for row in rows if row["missing_count"]} == {"v5"}
+
+
 def test_a_charge_that_was_reaped_while_the_run_waited_is_made_again(database: Database, owner: Connection) -> None:
     user = database.create_user()
     account_id = factories.account(owner, user, "facebook")
