@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -103,23 +103,22 @@ def refresh(platform: PlatformSpec, token: Token) -> Token:
 
 def revoke(platform: PlatformSpec, token: Token) -> None:
     """Give the grant back. An answer that says it is gone already is as good. Raises UpstreamError."""
-    build = platform.oauth.revoke
-    if build is None:
+    if platform.oauth.revoke is None:
         return
     try:
-        request = build(client_secrets(platform.oauth), token)
-        send(
-            request,
-            service=platform.display_name,
-            check=platform.oauth.check,
-            idempotent=True,
-            deadline_seconds=TOKEN_DEADLINE_SECONDS,
-        )
+        _give_back(platform, platform.oauth.revoke, token)
     except GrantRevokedError:
         return
     except UpstreamRefusedError as error:
-        if error.upstream_code not in {"invalid_token", "invalid_grant"}:
+        if error.upstream_code in {"invalid_token", "invalid_grant"}:
+            return
+        if platform.oauth.refresh is None or token.refresh_token is None:
             raise
+        # Where the access token is what is given back, it may have ended since: then its successor is.
+        try:
+            _give_back(platform, platform.oauth.revoke, refresh(platform, token))
+        except GrantRevokedError:
+            return
 
 
 def client_secrets(oauth: OAuthSpec) -> Secrets:
@@ -219,6 +218,16 @@ def from_json(stored: Mapping[str, Any]) -> Token:
         access_token=stored["access_token"],
         refresh_token=stored.get("refresh_token"),
         extra=stored.get("extra") or {},
+    )
+
+
+def _give_back(platform: PlatformSpec, build: Callable[[Secrets, Token], Request], token: Token) -> None:
+    send(
+        build(client_secrets(platform.oauth), token),
+        service=platform.display_name,
+        check=platform.oauth.check,
+        idempotent=True,
+        deadline_seconds=TOKEN_DEADLINE_SECONDS,
     )
 
 

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from functions.connectors import registry, stripe
-from functions.core import settings
+from functions.core import http, settings
 from functions.core.errors import (
     DatabaseUnavailableError,
     InvalidRequestError,
@@ -24,6 +24,10 @@ from functions.oauth import service
 
 Row = dict[str, Any]
 
+# Revocations and the end of billing share what a request has; maintenance goes on with what did not fit.
+REVOCATION_SECONDS = 14.0
+BILLING_SECONDS = 8.0
+
 
 def delete_account(user_id: str) -> bool:
     """Delete a user: every grant given back, the subscription canceled, then all rows and secrets.
@@ -34,7 +38,7 @@ def delete_account(user_id: str) -> bool:
     pending = departures.begin_account_deletion(user_id)
     if pending["status"] == "deleted":
         return True
-    end = time.monotonic() + service.UPSTREAM_SECONDS
+    end = time.monotonic() + REVOCATION_SECONDS
     for ended in pending["revocations"]:
         # What there is no time for is done by maintenance.
         if (seconds := end - time.monotonic()) > 0:
@@ -97,7 +101,8 @@ def _end_billing(user_id: str) -> bool:
         return True
     try:
         # Everything of the customer, open checkout pages too: nobody shall pay for an account that is gone.
-        stripe.cancel_customer(customer_id)
+        with http.deadline(BILLING_SECONDS):
+            stripe.cancel_customer(customer_id)
     except UpstreamError as error:
         logger.warning("a subscription could not be canceled yet", extra={"code": error.problem_code})
         return False

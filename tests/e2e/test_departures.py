@@ -90,6 +90,37 @@ def test_a_platform_that_cannot_take_the_grant_back_is_asked_again(
     assert secrets(db) == known
 
 
+def test_a_grant_whose_access_token_has_ended_is_given_back_by_its_successor(
+    sim: Sim, sign_up: SignUp, new_account: Callable[..., str]
+) -> None:
+    creator = sign_up()
+    slug = new_account(20, "tiktok")
+    connection_id = creator.connect("tiktok", slug)["connection"]["id"]
+    host, path = REVOKE_ENDPOINTS["tiktok"]
+    sim("POST", "faults", host=host, path=path, status=400, body={"error": "invalid_request"})
+    assert creator.call("DELETE", f"/connections/{connection_id}").status_code == 204
+    assert grants(sim, "tiktok", slug)[0]["revoked_because"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_stripe_that_hangs_does_not_hold_up_a_deletion(
+    db: Db, sim: Sim, sign_up: SignUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.oauth import departure
+
+    creator = sign_up()
+    db("update subscription set stripe_customer_id = %s where user_id = %s", f"cus_{creator.id}", creator.id)
+    monkeypatch.setattr(departure, "BILLING_SECONDS", 0.5)
+    sim("POST", "faults", host="api.stripe.com", times=None, delay_seconds=300)
+    assert departure.delete_account(creator.id) is False
+    assert db("select is_billing_ended from private.account_deletion where user_id = %s", creator.id) == [
+        {"is_billing_ended": False}
+    ]
+    sim("DELETE", "faults")
+    monkeypatch.setattr(departure, "BILLING_SECONDS", 60)
+    assert departure.delete_account(creator.id) is True
+
+
 def test_an_account_is_deleted_with_everything(
     stack: Stack, db: Db, sim: Sim, sign_up: SignUp, new_account: Callable[..., str]
 ) -> None:
