@@ -58,10 +58,10 @@ class Control:
         return json_response({"status": "ok", "providers": sorted(self._world.providers), "hosts": hosts})
 
     def _read_journal(self, request: Request) -> Response:
-        return json_response(self._journal.describe(request.query.get("host")))
+        return json_response(self._journal.describe(_host(request)))
 
     def _clear_journal(self, request: Request) -> Response:
-        return json_response({"cleared": self._journal.clear(request.query.get("host"))})
+        return json_response({"cleared": self._journal.clear(_host(request))})
 
     def _add_fault(self, request: Request) -> Response:
         fault = Fault.parse(request.json())
@@ -69,7 +69,7 @@ class Control:
         return json_response(fault.describe(), 201)
 
     def _clear_faults(self, request: Request) -> Response:
-        return json_response({"cleared": self._faults.clear(request.query.get("host"))})
+        return json_response({"cleared": self._faults.clear(_host(request))})
 
     def _move_clock(self, request: Request) -> Response:
         self._world.clock.advance(float(request.json()["advance_seconds"]))
@@ -86,3 +86,8 @@ class Control:
         for provider in chosen:
             provider.reset()
         return json_response({"reset": [provider.name for provider in chosen]})
+
+
+def _host(request: Request) -> str | None:
+    """The host that the request is about; None, also for an empty one, means all."""
+    return request.query.get("host", "").lower() or None

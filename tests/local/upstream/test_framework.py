@@ -70,6 +70,9 @@ def test_faults_match_host_path_and_method_and_can_be_cleared(client: httpx.Clie
     assert client.post(f"/{HOST}/revoke").status_code == 500
     assert client.delete("/_sim/faults", params={"host": HOST}).json() == {"cleared": 2}
     assert client.post(f"/{HOST}/revoke").status_code == 400
+    everything = client.get("/_sim/requests").json()
+    assert client.get("/_sim/requests", params={"host": ""}).json() == everything
+    assert client.get("/_sim/requests", params={"host": HOST.upper()}).json() == visitor.journal(HOST)
     assert client.get("/www.googleapis.com/youtube/v3/videos").status_code == 500
 
 
