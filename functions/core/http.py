@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -117,21 +118,40 @@ class _Transport(httpx.HTTPTransport):
 class _LazyTLSTransport(httpx.BaseTransport):
     """Makes the real transport, and with it the TLS context, at the first request."""
 
-    @functools.cached_property
-    def _transport(self) -> _Transport:
-        return _Transport(verify=True)
+    def __init__(self) -> None:
+        self._made: _Transport | None = None
+        self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._transport.handle_request(request)
+        with self._lock:
+            transport = self._made = self._made or _Transport(verify=True)
+        return transport.handle_request(request)
 
     def close(self) -> None:
-        if "_transport" in self.__dict__:
-            self._transport.close()
+        if self._made is not None:
+            self._made.close()
+
+
+_making = threading.Lock()
+
+
+def client() -> httpx.Client:
+    """The shared client. It follows no redirects and reads no proxy settings; callers set their own timeouts."""
+    # Several engines are asked at once: without the lock each thread could make a client, of which all but one are
+    # forgotten with their connections open.
+    with _making:
+        return _client()
+
+
+def forget_client() -> None:
+    """Close the shared client; the next call makes another one. For tests, whose servers come and go."""
+    with _making:
+        _client().close()
+        _client.cache_clear()
 
 
 @functools.cache
-def client() -> httpx.Client:
-    """The shared client. It follows no redirects and reads no proxy settings; callers set their own timeouts."""
+def _client() -> httpx.Client:
     return httpx.Client(
         transport=_LazyTLSTransport(),
         # Plain http is spoken to configured origins only (the local stack); it needs no TLS context.

@@ -91,13 +91,11 @@ def in_process(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in stack.child_environment().items():
         monkeypatch.setenv(name, value)
     # Made here, so that threads that begin together do not make several; closed here, because pytest counts sockets.
-    shared = (http.client, queues._client)
-    clients = [make() for make in shared]
+    sqs = queues._client()
     yield
-    for made in clients:
-        made.close()
-    for make in shared:
-        make.cache_clear()
+    sqs.close()
+    queues._client.cache_clear()
+    http.forget_client()
 
 
 @pytest.fixture

@@ -57,8 +57,7 @@ def environment(database: Database, upstream: str) -> Iterator[None]:
         for name, value in seed.AI_KEYS.items():
             patch.setenv(name, value)
         yield
-        http.client().close()
-        http.client.cache_clear()
+        http.forget_client()
 
 
 @dataclass

@@ -48,8 +48,7 @@ def environment(database: Database, simulators: tuple[str, Stripe]) -> Iterator[
         patch.setenv("SUPABASE_JWT_SECRET", JWT_SECRET)
         patch.setattr(client, "FIRST_BACKOFF_SECONDS", 0.01)  # repetitions happen, nobody waits for them
         yield
-        http.client().close()
-        http.client.cache_clear()
+        http.forget_client()
 
 
 @dataclass

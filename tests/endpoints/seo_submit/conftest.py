@@ -60,8 +60,7 @@ def environment(database: Database, upstream: str) -> Iterator[None]:
         patch.setenv("UPSTREAM_OVERRIDES", json.dumps(origins(upstream)))
         patch.setattr(guard, "system_resolver", _no_such_name)  # no test asks a real name server
         yield
-        http.client().close()
-        http.client.cache_clear()
+        http.forget_client()
 
 
 @dataclass(frozen=True)
