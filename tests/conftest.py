@@ -1,11 +1,13 @@
 """What every test may ask for: databases like a hosted project's, recorded upstream answers. See tests/README.md."""
 
+import inspect
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import hypothesis
 import pytest
 
@@ -24,6 +26,12 @@ REPOSITORY = Path(__file__).parents[1]
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("soak", deadline=None)
 hypothesis.settings.load_profile("soak" if os.environ.get("STREAMVIBE_PROFILE") == "soak" else "fixed")
+
+# httpx gives up after five seconds; how loaded a machine is must not decide about a test's own requests. Each function
+# and client of httpx has this one object as its default. The product's client says how long it waits.
+_PATIENCE = inspect.signature(httpx.get).parameters["timeout"].default
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(_PATIENCE, _phase, 60.0)
 
 
 def database_servers() -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from functions.core.observability import logger, record
 from functions.database import billing
 from functions.stripe_webhook import signature
 
-READ_DEADLINE_SECONDS = 2.0  # Stripe answers in a fraction of it; a slow one is better met by a later delivery
+READ_DEADLINE_SECONDS = 5.0  # Stripe answers in a fraction of it; a slow one is better met by a later delivery
 REFETCH_SECONDS = 60.0
 TYPE_PATTERN = re.compile(r"[a-z0-9_.]{1,100}")
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,255}")  # they become parts of addresses
