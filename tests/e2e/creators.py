@@ -12,7 +12,7 @@ import httpx
 
 from infra.local.stack import Stack
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 POLL_SECONDS = 0.05
 
 

@@ -31,7 +31,7 @@ def stripe_call(stack: Stack, method: str, path: str, **fields: str) -> dict[str
 
 def wait_for(creator: Creator, **wanted: object) -> dict[str, Any]:
     """The subscription's row once it is as wanted; `tier` and `status` by name."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while True:
         [row] = creator.rest("subscription?select=*,subscription_tier(slug),subscription_status(slug)")
         row |= {"tier": row["subscription_tier"]["slug"], "status": row["subscription_status"]["slug"]}
@@ -81,7 +81,7 @@ def test_disorder_ends_in_what_the_api_says(
         stripe_call(stack, "POST", f"/v1/invoices/{stripe_call(stack, 'GET', path)['latest_invoice']}/pay")
         stripe_call(stack, "POST", path, cancel_at_period_end="true")
         stripe_call(stack, "POST", path, cancel_at_period_end="false")
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while (state := sim("GET", "stripe/deliveries"))["pending"]:
             assert time.monotonic() < until, state
             time.sleep(0.05)
@@ -128,7 +128,7 @@ def test_a_leaving_user_pays_no_more(stack: Stack, sign_up: Callable[[], Creator
     creator = sign_up()
     row = buy(creator, "premium")
     assert creator.call("DELETE", "/account").status_code == 202
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     path = f"/v1/subscriptions/{row['stripe_subscription_id']}"
     while stripe_call(stack, "GET", path)["status"] != "canceled":
         assert time.monotonic() < until

@@ -18,7 +18,7 @@ Sim = Callable[..., Any]
 
 IS_SOAK = os.environ.get("STREAMVIBE_PROFILE") == "soak"
 USERS, ACCOUNTS_EACH, ITEMS_EACH = (20, 50, 100) if IS_SOAK else (3, 5, 60)
-SECONDS = 1500 if IS_SOAK else 90
+SECONDS = 1500 if IS_SOAK else 300
 
 
 def connect_directly(db: Db, sim: Sim, creator: Creator, slugs: list[str]) -> None:

@@ -235,7 +235,7 @@ def maintenance() -> Callable[[], dict[str, int]]:
     """One round of billing's maintenance."""
     from functions.maintenance import billing as jobs
 
-    return lambda: jobs.run(time.monotonic() + 60)
+    return lambda: jobs.run(time.monotonic() + 600)
 
 
 __all__ = ["SECRET", "World", "post", "tables"]

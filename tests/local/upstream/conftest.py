@@ -19,7 +19,7 @@ def upstream_url() -> Iterator[str]:
 
 @pytest.fixture
 def client(upstream_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=upstream_url, timeout=10) as client:
+    with httpx.Client(base_url=upstream_url, timeout=60) as client:
         yield client
         client.post("/_sim/reset")
 

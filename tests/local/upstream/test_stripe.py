@@ -70,7 +70,7 @@ def price(library: stripe.StripeClient) -> str:
 
 def settled(client: httpx.Client) -> list[dict[str, Any]]:
     """Deliveries, once nothing is under way any more."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while (state := client.get("/_sim/stripe/deliveries").json())["pending"]:
         assert time.monotonic() < deadline
     return list(state["deliveries"])
