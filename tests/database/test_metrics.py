@@ -18,10 +18,9 @@ NOTHING: dict[str, Any] = {"quota": [], "sync_runs": []}
 
 @pytest.fixture
 def fresh(new_database: Callable[[], Database]) -> Database:
-    """A database of this test's own, whose mark is an hour old."""
+    """A database of this test's own that counts without lag."""
     database = new_database()
-    with database.as_superuser() as connection:
-        connection.execute("update private.metric_mark set counted_until = now() - interval '1 hour'")
+    set_lag(database, "0 seconds")
     return database
 
 
@@ -31,10 +30,9 @@ def count(session: Connection) -> Any:
     return row["counted"]
 
 
-def age(database: Database) -> None:
+def set_lag(database: Database, lag: str) -> None:
     with database.as_superuser() as connection:
-        connection.execute("update quota_usage_history set created_at = created_at - interval '5 minutes'")
-        connection.execute("update sync_run set finished_at = finished_at - interval '5 minutes'")
+        connection.execute("update private.setting set value = to_jsonb(%s::text) where key = 'metrics.lag'", [lag])
 
 
 def test_charges_and_refunds_are_counted_once(fresh: Database) -> None:
@@ -46,11 +44,10 @@ def test_charges_and_refunds_are_counted_once(fresh: Database) -> None:
     ledger.refund("b")
     other.consume("seo_submission", 4, "a")
     other.consume("ai_analysis", 9999, "does not fit")
+    set_lag(fresh, "1 day")
     with fresh.as_service() as service:
         assert count(service) == NOTHING, "younger than the lag: the transaction of another may still be open"
-    age(fresh)
-    with fresh.as_superuser() as connection:
-        connection.execute("update private.metric_mark set counted_until = now() - interval '1 hour'")
+    set_lag(fresh, "0 seconds")
     with fresh.as_service() as service:
         assert count(service)["quota"] == [
             {"quota_type": "seo_submission", "operation": "increment", "units": 4},
@@ -78,7 +75,6 @@ def test_runs_are_counted_by_how_they_ended(fresh: Database) -> None:
             "insert into sync_run (social_account_id, user_id, status, trigger) values (%s, %s, 'queued', 'manual')",
             [account, user_id],
         )
-    age(fresh)
     with fresh.as_service() as service:
         assert count(service)["sync_runs"] == [
             {"platform": "youtube", "outcome": "canceled", "runs": 1},
@@ -89,7 +85,6 @@ def test_runs_are_counted_by_how_they_ended(fresh: Database) -> None:
 
 def test_two_rounds_at_once_do_not_count_the_same(fresh: Database) -> None:
     Ledger(fresh, fresh.create_user()).consume("sync", 3, "a")
-    age(fresh)
 
     def second() -> Any:
         with fresh.as_service() as service:
