@@ -73,7 +73,9 @@ def serving(stack: Stack, port: int | None = None) -> Iterator[Offline]:
     (project / "node_modules").symlink_to(modules)
     (project / "serverless.yml").write_text(yaml.safe_dump(service, sort_keys=False), encoding="utf-8")
     _keep_secrets(service, seen.env)
-    variables = {**seen.child_environment(), "HOME": str(project), "VIRTUAL_ENV": sys.prefix}
+    # It tells functions an English locale, as Lambda does, which a machine may not have.
+    utf8 = {"PYTHONUTF8": "1"}
+    variables = {**seen.child_environment(), **utf8, "HOME": str(project), "VIRTUAL_ENV": sys.prefix}
     command = [shutil.which("node") or "node", str(modules / ".bin" / "osls"), "offline", "start", "--stage", STAGE]
     gateway = Child("serverless-offline", command, variables, project / "log", port, "/health", project)
     gateway.start()
