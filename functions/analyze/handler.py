@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.core import queues, settings
+from functions.core.loading import without_collector
 from functions.core.observability import begin, logger
 
 settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.ANALYZE_QUEUE_URL)
@@ -17,7 +18,8 @@ settings.require(*settings.AI_KEYS)
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """POST /analyze."""
-    from functions.analyze.api import handle
+    with without_collector():
+        from functions.analyze.api import handle
 
     return handle(event, context)
 

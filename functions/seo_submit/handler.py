@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from functions.core import invocation, queues, settings
+from functions.core.loading import without_collector
 from functions.core.observability import begin, logger
 from functions.seo_submit import poll as polling
 from functions.seo_submit import service
@@ -20,7 +21,8 @@ settings.require(settings.SUPABASE_URL, settings.SUPABASE_SECRET_KEY, settings.S
 
 def api(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """An API Gateway HTTP API event (payload format 2.0) to its answer."""
-    from functions.seo_submit.routes import handle
+    with without_collector():
+        from functions.seo_submit.routes import handle
 
     return handle(event, context)
 

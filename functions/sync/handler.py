@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from functions.core import invocation, settings
+from functions.core.loading import without_collector
 from functions.core.observability import begin, logger
 from functions.sync import service
 from functions.sync import worker as run_worker
@@ -26,7 +27,8 @@ SECONDS_WITHOUT_CONTEXT = 60.0  # called by hand
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """POST /sync."""
-    from functions.sync.api import handle
+    with without_collector():
+        from functions.sync.api import handle
 
     return handle(event, context)
 
