@@ -106,12 +106,6 @@ def _slugs(text: str) -> tuple[str, ...]:
     return _words(text.lower())
 
 
-def _flag(text: str) -> bool:
-    if text.lower() not in {"true", "false", "1", "0"}:
-        raise ValueError("it must be true or false")
-    return text.lower() in {"true", "1"}
-
-
 def _integer(text: str) -> int:
     try:
         return int(text)

@@ -124,15 +124,6 @@ def order_not_to_one(origin: str, target: str) -> ApiError:
     )
 
 
-def bad_embed_filter(target: str) -> ApiError:
-    return ApiError(
-        400,
-        "PGRST120",
-        f"Bad operator on the '{target}' embedded resource",
-        details="Only is null or not is null filters are allowed on embedded resources",
-    )
-
-
 def bad_raise(details: str, hint: str) -> ApiError:
     message = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"
     return ApiError(500, "PGRST121", message, details=details, hint=hint)

@@ -88,10 +88,6 @@ class Routine:
         return not self.returns_set and not self.returns_composite
 
     @property
-    def returns_set_of_scalar(self) -> bool:
-        return self.returns_set and not self.returns_composite
-
-    @property
     def table_name(self) -> str | None:
         """The relation whose rows it returns."""
         return self.return_type if self.returns_composite else None

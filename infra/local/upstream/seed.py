@@ -179,7 +179,3 @@ FACEBOOK_PAGES: tuple[SeedAccount, ...] = (
     SeedAccount("jam", "Jam & More", "jamandmore", "cooking", 0, 12, options={"no_username": True}),
     SeedAccount("big-brand", "Big Brand Gaming", "bigbrandgaming", "gaming", 700, 902_000, "News and clips."),
 )
-
-
-def default_account(platform: str) -> SeedAccount:
-    return ACCOUNTS[platform][0]

@@ -87,11 +87,6 @@ class Deliveries:
         for delay in delays:
             self._schedule(delivery, delay)
 
-    def wait_until_idle(self, timeout: float = 30) -> bool:
-        """Whether everything scheduled has been delivered or given up."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._pending == 0, timeout)
-
     @property
     def pending(self) -> int:
         return self._pending
