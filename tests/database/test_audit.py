@@ -159,6 +159,18 @@ def test_the_earliest_of_several_faults_is_named(new_database: Callable[[], Data
             assert verify(database)["audit_id"] == str(targets[-1 - found])
 
 
+def test_whom_an_entry_is_about_cannot_be_exchanged(new_database: Callable[[], Database]) -> None:
+    """Where that is a person, the chain holds a pseudonym and not the id."""
+    database = new_database()
+    users = [database.create_user() for _ in range(2)]
+    with database.as_superuser() as superuser:
+        row = superuser.execute(
+            "update audit_log set entity_id = %s where action = 'users.insert' and user_id = %s returning id", users
+        ).fetchone()
+    assert row is not None
+    assert verify(database)["audit_id"] == str(row["id"])
+
+
 def test_an_entry_that_was_slipped_in_is_found(new_database: Callable[[], Database]) -> None:
     database = new_database()
     database.create_user()
@@ -234,6 +246,7 @@ def test_erasing_a_user_keeps_the_chain_whole_and_nothing_personal(new_database:
 def test_a_false_erasure_is_found(new_database: Callable[[], Database], values: LiteralString) -> None:
     """Of somebody who has not been deleted, even if it looks like a true one."""
     database = new_database()
+    database.delete_user(database.create_user())  # a true one of somebody else
     user = database.create_user()
     target = grant_role(database, user)
     with database.as_superuser() as superuser:

@@ -62,6 +62,19 @@ EDITS: dict[str, tuple[tuple[str, str], ...]] = {
     "private.provision_user": (("'free'", "'premium'"), ("left(nullif", "(nullif"),),
     "private.stamp_granted_by": (("auth.uid() is not null", "new.granted_by is null"),),
     "private.public_profile": (("and s.is_profile_public", ""),),
+    "private.verify_audit_log": (
+        ("when v_entry.user_id is distinct from", "when false and v_entry.user_id is distinct from"),
+        ("when v_entry.entity_id is distinct from", "when false and v_entry.entity_id is distinct from"),
+        ("v_link.linked_at < v_first_at", "true"),
+    ),
+    "private.is_erased": (("a.entity_id in (link.pseudonym, link.subject)", "true"),),
+    "private.erase_from_audit": (
+        ("or l.subject = v_pseudonym", ""),
+        ("or a.id = any(v_about)", ""),
+        ("case when a.entity_id = old.id then v_pseudonym else a.entity_id end", "a.entity_id"),
+    ),
+    "private.clear_other_primary": (("and k.is_primary", ""),),
+    "private.write_content_revision": (("v_source := 'bulk_edit';", "null;"),),
 }  # fmt: skip
 
 
