@@ -49,6 +49,8 @@ def test_each_alarm_has_its_page_and_each_page_its_alarm() -> None:
 
 
 def test_each_alarm_calls_somebody() -> None:
+    topic = yaml.safe_load((RESOURCES / "alarms.yml").read_text(encoding="utf-8"))["Resources"]["AlarmTopic"]
+    assert "aws/sns" not in json.dumps(topic), "CloudWatch may not use that key"
     for name, alarm in alarms().items():
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
         assert alarm["AlarmDescription"], name
