@@ -26,7 +26,7 @@ create table public.subscription (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint subscription_counters_not_negative check (
-        syncs_used >= 0 and ai_analyses_used >= 0 and seo_submissions_used >= 0
+        least(syncs_used, ai_analyses_used, seo_submissions_used) >= 0 -- short: it is prepared anew in every charge
     )
     -- No check that a cycle ends after its start: a cycle is ended early by moving its end, wherever it began.
 ) with (fillfactor = 70); -- every charge updates a counter; room on the page keeps that a HOT update

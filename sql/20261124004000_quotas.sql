@@ -25,12 +25,14 @@ create table public.quota_usage_history (
     settled_at timestamptz,
     released_at timestamptz,
     created_at timestamptz not null default now(),
-    constraint quota_usage_history_type_known check (quota_type in ('sync', 'ai_analysis', 'seo_submission')),
-    constraint quota_usage_history_operation_known check (operation in ('increment', 'decrement', 'reset')),
-    constraint quota_usage_history_amount_positive check (amount > 0),
-    constraint quota_usage_history_value_not_negative check (current_value >= 0),
-    constraint quota_usage_history_settled_or_released check (settled_at is null or released_at is null),
-    -- Every user has one subscription, and a charge has just locked it: the check costs next to nothing.
+    -- Two checks, not one for each rule: each is prepared anew in every charge.
+    constraint quota_usage_history_movement_known check (
+        quota_type in ('sync', 'ai_analysis', 'seo_submission') and operation in ('increment', 'decrement', 'reset')
+    ),
+    constraint quota_usage_history_numbers_valid check (
+        amount > 0 and current_value >= 0 and (settled_at is null or released_at is null)
+    ),
+    -- A ledger belongs to a subscription, of which every user has one.
     constraint quota_usage_history_of_a_subscription foreign key (user_id)
     references public.subscription (user_id) on delete cascade
 );
@@ -43,7 +45,7 @@ create unique index quota_usage_history_live_key on public.quota_usage_history (
 where released_at is null and idempotency_key is not null;
 create index quota_usage_history_user_id_idx on public.quota_usage_history (user_id, created_at desc);
 create index quota_usage_history_pending_idx on public.quota_usage_history (created_at)
-where operation = 'increment' and settled_at is null and released_at is null and idempotency_key is not null;
+where settled_at is null and released_at is null and idempotency_key is not null;
 -- For counting what is new. Rows come in the order of their time, so ranges of blocks do; a b-tree would cost each charge.
 create index quota_usage_history_time_idx on public.quota_usage_history using brin (created_at)
 with (pages_per_range = 16, autosummarize = on);
@@ -329,9 +331,6 @@ declare
     v_cycle_start timestamptz;
     v_cycle_end timestamptz;
 begin
-    if consume_quota.quota_type is null or consume_quota.quota_type not in ('sync', 'ai_analysis', 'seo_submission') then
-        raise exception 'unknown quota type' using errcode = 'PT422', hint = 'one of sync, ai_analysis, seo_submission';
-    end if;
     if consume_quota.amount is null or consume_quota.amount not between 1 and 10000 then
         raise exception 'amount must be between 1 and 10000' using errcode = 'PT422';
     end if;
@@ -342,44 +341,38 @@ begin
         raise exception 'related entity type or reason is too long' using errcode = 'PT422';
     end if;
 
-    -- The charge is this one conditional update. The maximum is read by a subquery, not a join, so that it is read for the
-    -- row's newest version when the update had to wait for another transaction. Whether the key was used before shows in the
-    -- insert below: a look first would cost every charge what only a repeated one needs. (Nor are helpers called on this path:
-    -- each costs more than the statement it would hide.)
-    update public.subscription as s set
-        syncs_used = s.syncs_used + case consume_quota.quota_type when 'sync' then consume_quota.amount else 0 end,
-        ai_analyses_used = s.ai_analyses_used + case consume_quota.quota_type when 'ai_analysis' then consume_quota.amount else 0 end,
-        seo_submissions_used
-        = s.seo_submissions_used + case consume_quota.quota_type when 'seo_submission' then consume_quota.amount else 0 end,
-        updated_at = clock_timestamp()
-    where s.user_id = consume_quota.user_id
-        and s.cycle_end_date > now()
-        and coalesce(
-            case consume_quota.quota_type
-                when 'sync' then s.syncs_used when 'ai_analysis' then s.ai_analyses_used else s.seo_submissions_used
-            end + consume_quota.amount
-            <= (
-                select case consume_quota.quota_type
-                    when 'sync' then t.max_syncs_per_month
-                    when 'ai_analysis' then t.max_ai_analyses_per_month
-                    else t.max_seo_submissions_per_month
-                end
-                from public.subscription_tier as t where t.id = s.tier_id
-            ), true
-        )
-    returning
-        case consume_quota.quota_type
-            when 'sync' then s.syncs_used when 'ai_analysis' then s.ai_analyses_used else s.seo_submissions_used
-        end,
-        (
-            select case consume_quota.quota_type
-                when 'sync' then t.max_syncs_per_month
-                when 'ai_analysis' then t.max_ai_analyses_per_month
-                else t.max_seo_submissions_per_month
-            end
-            from public.subscription_tier as t where t.id = s.tier_id
-        ), s.cycle_start_date, s.cycle_end_date
-    into v_used, v_max, v_cycle_start, v_cycle_end;
+    -- The charge is one conditional update, the same for each counter; said three times, because one statement that chooses
+    -- between them costs twice as much. Whether the key was used before shows in the insert below: a look first would cost
+    -- every charge what only a repeated one needs. (Nor are helpers called on this path.) If the update had to wait and the
+    -- plan changed meanwhile, it finds no row that joins, and the case is decided below, where the row is held.
+    case consume_quota.quota_type
+        when 'sync' then
+            update public.subscription as s set
+                syncs_used = s.syncs_used + consume_quota.amount, updated_at = clock_timestamp()
+            from public.subscription_tier as t
+            where s.user_id = consume_quota.user_id and s.cycle_end_date > now() and t.id = s.tier_id
+                and (s.syncs_used + consume_quota.amount > t.max_syncs_per_month) is not true
+            returning s.syncs_used, t.max_syncs_per_month, s.cycle_start_date, s.cycle_end_date
+            into v_used, v_max, v_cycle_start, v_cycle_end;
+        when 'ai_analysis' then
+            update public.subscription as s set
+                ai_analyses_used = s.ai_analyses_used + consume_quota.amount, updated_at = clock_timestamp()
+            from public.subscription_tier as t
+            where s.user_id = consume_quota.user_id and s.cycle_end_date > now() and t.id = s.tier_id
+                and (s.ai_analyses_used + consume_quota.amount > t.max_ai_analyses_per_month) is not true
+            returning s.ai_analyses_used, t.max_ai_analyses_per_month, s.cycle_start_date, s.cycle_end_date
+            into v_used, v_max, v_cycle_start, v_cycle_end;
+        when 'seo_submission' then
+            update public.subscription as s set
+                seo_submissions_used = s.seo_submissions_used + consume_quota.amount, updated_at = clock_timestamp()
+            from public.subscription_tier as t
+            where s.user_id = consume_quota.user_id and s.cycle_end_date > now() and t.id = s.tier_id
+                and (s.seo_submissions_used + consume_quota.amount > t.max_seo_submissions_per_month) is not true
+            returning s.seo_submissions_used, t.max_seo_submissions_per_month, s.cycle_start_date, s.cycle_end_date
+            into v_used, v_max, v_cycle_start, v_cycle_end;
+        else
+            raise exception 'unknown quota type' using errcode = 'PT422', hint = 'one of sync, ai_analysis, seo_submission';
+    end case;
 
     if not found then
         select
@@ -426,12 +419,12 @@ begin
         return private.replay_charge(user_id, quota_type, amount, idempotency_key, related_entity_type, related_entity_id);
     end if;
 
-    if v_used::bigint * 5 >= v_max::bigint * 4 then
+    if v_max - v_used <= v_max / 5 then
         perform private.notify_quota(user_id, quota_type, v_used, v_max, v_cycle_start, v_cycle_end);
     end if;
     return jsonb_build_object(
         'allowed', true, 'replayed', false, 'quota_type', consume_quota.quota_type, 'used', v_used, 'max', v_max,
-        'remaining', greatest(v_max - v_used, case when v_max is not null then 0 end), 'cycle_end', v_cycle_end
+        'remaining', v_max - v_used, 'cycle_end', v_cycle_end
     );
 end;
 $$;

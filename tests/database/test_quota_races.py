@@ -163,6 +163,27 @@ def test_an_ended_cycle_is_rolled_once(database: Database, sessions: list[Connec
         ledger.check()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "allowed", "maximum"), [("free", "basic", True, 200), ("basic", "free", False, 10)]
+)
+def test_a_charge_that_waited_for_a_change_of_plan_counts_by_the_new_one(
+    database: Database, before: str, after: str, allowed: bool, maximum: int
+) -> None:
+    change = "update subscription set tier_id = (select id from subscription_tier where slug = %s) where user_id = %s"
+    ledger = Ledger(database, database.create_user())
+    with database.as_owner() as owner:
+        owner.execute(change, [before, ledger.user_id])
+    ledger.consume("ai_analysis", 10 if before == "basic" else 4, "before")
+    with database.connect("postgres", autocommit=False) as changer, ThreadPoolExecutor(1) as pool:
+        changer.execute(change, [after, ledger.user_id])
+        waiting = pool.submit(ledger.consume, "ai_analysis", 1, "waited")
+        wait_until(lambda: blocked_sessions(database) == 1)
+        changer.commit()
+        answer = waiting.result(60)
+    assert (answer["allowed"], answer["max"]) == (allowed, maximum)
+    ledger.check()
+
+
 def test_accounts_beyond_the_plan_are_not_connected(database: Database, sessions: list[Connection]) -> None:
     """Twenty grants of two accounts each complete at once, on a plan that allows two accounts."""
 
