@@ -439,10 +439,22 @@ declare
     v_interval interval;
     v_newest timestamptz;
     v_quiet interval := private.setting_interval('sync.quiet_after');
+    v_longest interval := private.setting_interval('sync.longest_interval');
+    v_share interval;
 begin
     select make_interval(hours => s.sync_frequency_hours) into v_interval
     from public.user_setting as s where s.user_id = account.user_id;
     select max(i.published_at) into v_newest from public.content_item as i where i.social_account_id = account.id;
+    -- What a plan still has of its quota, once half of it is used, is spread over the accounts and what is left of the cycle,
+    -- so that nobody who is synced often stands without syncs for the second half of a month.
+    select greatest(s.cycle_end_date - clock_timestamp(), interval '0') / (t.max_syncs_per_month - s.syncs_used) * (
+        select count(*) from public.social_account as a
+        where a.user_id = s.user_id and a.next_sync_at is not null and a.sync_mode = 'auto'
+            and a.deleted_at is null and a.disabled_by_plan_at is null
+    ) into v_share
+    from public.subscription as s
+    join public.subscription_tier as t on t.id = s.tier_id
+    where s.user_id = account.user_id and s.syncs_used * 2 >= t.max_syncs_per_month and s.syncs_used < t.max_syncs_per_month;
     -- The owner's setting is the least wait. Where nothing new has come for long, it grows up to the longest interval.
     return clock_timestamp() + greatest(
         v_interval,
@@ -452,8 +464,9 @@ begin
                 when v_newest > clock_timestamp() - v_quiet * 4 then 2
                 else 4
             end,
-            private.setting_interval('sync.longest_interval')
-        )
+            v_longest
+        ),
+        case when v_share is not null then least(v_share, v_longest) end
     );
 end;
 $$;

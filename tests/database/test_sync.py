@@ -521,6 +521,25 @@ def test_a_quiet_account_is_synced_less_often(database: Database, owner: Connect
     assert hours("500 days", 720) == 720  # unless the owner wants less
 
 
+def test_the_second_half_of_a_quota_lasts_until_the_cycle_ends(database: Database, owner: Connection) -> None:
+    user = database.create_user()
+    accounts = [due_account(owner, user) for _ in range(2)]
+
+    def hours(used: int, tier: str = "free") -> int:
+        owner.execute(
+            """update subscription set syncs_used = %s, cycle_end_date = now() + interval '10 days',
+               tier_id = (select id from subscription_tier where slug = %s) where user_id = %s""",
+            [used, tier, user],
+        )
+        wait = "extract(epoch from private.next_sync_at(a) - now()) / 3600"
+        query = f"select round({wait})::integer from social_account as a where id = %s"
+        return int(value(owner, query, accounts[0]))
+
+    # Two accounts share 30 syncs: 16 left, then 5, then one; none left is waited for elsewhere.
+    assert [hours(14), hours(25), hours(29), hours(30)] == [24, 96, 168, 24]
+    assert hours(5000, "premium") == 24  # unlimited
+
+
 def test_nobody_but_the_service_calls_any_of_it(database: Database, owner: Connection) -> None:
     user = database.create_user()
     for query in (
