@@ -275,6 +275,7 @@ as $$
 begin
     -- Parents go before their children; everybody else locks a child first and then, by a foreign key, the profile.
     perform 1 from public.subscription as s where s.user_id = old.id for update;
+    perform 1 from public.user_setting as s where s.user_id = old.id for update;
     perform 1 from public.platform_connection as c where c.user_id = old.id order by c.id for update;
     perform 1 from public.social_account as a where a.user_id = old.id order by a.id for update;
     return old;

@@ -107,16 +107,17 @@ def test_a_deleted_user_takes_nothing_of_others_along(world: World) -> None:
             assert kept == {"n": 1}, table
 
 
-def test_a_deletion_waits_for_a_running_charge_and_not_in_a_circle(world: World) -> None:
-    """The charge holds the counter and then needs the profile; deleting the profile first would need both in turn."""
+@pytest.mark.parametrize("held", ["subscription", "user_setting", "platform_connection", "social_account"])
+def test_a_deletion_waits_for_what_is_under_way_and_not_in_a_circle(world: World, held: str) -> None:
+    """A charge, switch or sync holds its row and then needs the profile: deleting that first would wait in a circle."""
     database = world.database
     with ThreadPoolExecutor(1) as pool:
-        with database.connect("postgres", autocommit=False) as charge:
-            charge.execute("select 1 from subscription where user_id = %s for update", [world.owner])
+        with database.connect("postgres", autocommit=False) as other:
+            other.execute(f"select 1 from {held} where user_id = %s for update", [world.owner])
             deletion = pool.submit(database.delete_user, world.owner)
             wait_until(lambda: blocked_sessions(database) == 1)
-            insert(charge, "notification", {"user_id": world.owner, "title": "Charged"})
-            charge.commit()
+            insert(other, "notification", {"user_id": world.owner, "title": "Done"})
+            other.commit()
         deletion.result(30)
     with database.as_superuser() as superuser:
         assert superuser.execute("select 1 from users where id = %s", [world.owner]).fetchone() is None
