@@ -207,7 +207,7 @@ def _from_patterns(names: Sequence[str], phrases: Phrases | None, tone: str) -> 
 def _tidy(title: str, language: str) -> str:
     """The title as an editor would set it: no shouting, no row of hashtags or exclamation marks, no addresses."""
     text = _REPEATED.sub(r"\1", words.without_trailing_hashtags(words.strip_references(title)))
-    text = re.sub(r"(?<!\w)#(?=\w)", "", " ".join(text.split())).strip(" -–—|:,")
+    text = words.hashtags_as_words(" ".join(text.split())).strip(" -–—|:,")
     letters = [character for character in text if character.isalpha()]
     if len(letters) > 8 and sum(character.isupper() for character in letters) > 0.7 * len(letters):
         text = _capitalise(text.lower(), language)

@@ -171,8 +171,7 @@ def clean(answer: Answer, brief: Brief, rules: Filter) -> Answer:
     """`answer` within the rules and the platform's limits. Raises UnusableAnswerError if no title or text is left."""
     bounds = limits.of(brief.item.platform)
     titles = [
-        limits.fit_title(re.sub(r"(?<!\w)#(?=\w)", "", title), bounds)
-        for title in rules.phrases(answer.suggested_titles)
+        limits.fit_title(words.hashtags_as_words(title), bounds) for title in rules.phrases(answer.suggested_titles)
     ]
     titles = limits.fit_phrases([title for title in titles if title], limits.TITLES, bounds.title_size)
     if not titles:

@@ -19,12 +19,13 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from functions.analyze.text import words as text_words
 
 MAX_PHRASE_WORDS = 3
+MENTIONS_OF_A_TITLE = 2  # one in the title counts as two
 MAX_LABEL_WORDS = 4  # with its stop words: 'bread for beginners'
 SHORTEST_PIECE = 3
 STRONG_WEIGHT = 2.0  # in the title, in a tag, or said again and again
@@ -120,18 +121,17 @@ def extract(
 
     candidates: dict[tuple[str, ...], str] = {}
     seen: Counter[tuple[str, ...]] = Counter()
-    sources = [(title, True), *((label, True) for label in readable_labels), (body, False)]
-    for text, is_strong in sources:
-        phrases = [(phrase, text_words.join(phrase)) for phrase in _phrases(text, language)]
-        if is_strong and text is not title:
-            phrases = [*_whole_label(text, language), *phrases]
-        else:
-            phrases = [pair for pair in phrases if not all(map(text_words.is_weak, pair[0]))]
-        for phrase, spelling in phrases:
-            key = tuple(stem(word, language) for word in phrase)
-            seen[key] += 1 + is_strong
-            # The first spelling wins: the title's before the tags', the tags' before the description's.
-            candidates.setdefault(key, spelling)
+    whole = [pair for label in readable_labels for pair in _whole_label(label, language)]
+    in_title_and_body = [(phrase, 2) for phrase in _phrases(title, language)]
+    in_title_and_body += [(phrase, 1) for phrase in _phrases(body, language)]
+    said = [(phrase, times) for phrase, times in in_title_and_body if not all(map(text_words.is_weak, phrase))]
+    said += [(phrase, 2) for label in readable_labels for phrase in _phrases(label, language)]
+    spelled = [(phrase, text_words.join(phrase), times) for phrase, times in said]
+    # The first spelling wins: that of whole tags before the texts', the texts' before that of parts of tags.
+    for phrase, spelling, times in (*((phrase, text, 2) for phrase, text in whole), *spelled):
+        key = tuple(stem(word, language) for word in phrase)
+        seen[key] += times
+        candidates.setdefault(key, spelling)
     ranked = []
     for key, text in candidates.items():
         if len(key) > 1 and seen[key] == 1 and max(map(weight, key)) >= STRONG_WEIGHT:
@@ -143,7 +143,9 @@ def extract(
     if sum(phrase.weight >= STRONG_WEIGHT for phrase in ranked) >= ENOUGH_STRONG_PHRASES:
         ranked = [phrase for phrase in ranked if phrase.weight > WEIGHT_OF_ONE_MENTION]
     ranked.sort(key=lambda phrase: -phrase.weight)  # of equals, what is said first
-    return _without_overlaps(ranked, limit)
+    named = {tuple(stem(word, language) for word in phrase) for phrase, _ in whole}
+    loose = {key for key in candidates if len(key) > 1 and seen[key] <= MENTIONS_OF_A_TITLE and key not in named}
+    return _without_overlaps(ranked, limit, loose)
 
 
 def _is_longer_than_the_term(key: tuple[str, ...], seen: Counter[tuple[str, ...]]) -> bool:
@@ -174,8 +176,11 @@ def _common_to_most(titles: Sequence[str], language: str) -> set[str]:
     return {stem for stem, count in counts.items() if count > len(titles) / 2}
 
 
-def _without_overlaps(ranked: Sequence[Keyphrase], limit: int) -> list[Keyphrase]:
-    """Drops phrases whose words are all in one that was chosen, or that merely lengthen one."""
+def _without_overlaps(ranked: Sequence[Keyphrase], limit: int, loose: Container[tuple[str, ...]]) -> list[Keyphrase]:
+    """Drops phrases whose words are all in one that was chosen, or that merely lengthen one.
+
+    `loose` are neighbours in one place only: of 'ultimate pubg mobile tips' one pair is the subject, not both.
+    """
     chosen: list[Keyphrase] = []
     glued: set[str] = set()
     for phrase in ranked:
@@ -183,7 +188,7 @@ def _without_overlaps(ranked: Sequence[Keyphrase], limit: int) -> list[Keyphrase
         if len(stems) < len(phrase.stems) or any(stems <= set(other.stems) for other in chosen):
             continue
         overlap = max((len(stems & set(other.stems)) / len(stems) for other in chosen), default=0.0)
-        if overlap > 0.5 or glue(phrase.text) in glued:
+        if overlap > (0.0 if phrase.stems in loose else 0.5) or glue(phrase.text) in glued:
             continue
         glued.add(glue(phrase.text))
         chosen.append(phrase)

@@ -34,6 +34,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…।؟])\s+|(?<=[。！？])|\n+")
 _HASHTAG = re.compile(rf"(?<![\w&])#({letters.TAG})")
 _ANY_HASHTAG = re.compile(rf"#{letters.TAG}")
 _LETTERS = re.compile(letters.TAG)
+_SIGN = re.compile(r"(?<!\w)#(?=\w*[^\W\d])")
 # Lines that ask for something or list links say nothing about what the item shows.
 _BOILERPLATE = re.compile(
     r"\b(subscribe|follow (me|us)|my (channel|links?|socials)|link in bio|sponsor|affiliate|discount code|use code|"
@@ -152,6 +153,11 @@ def without_hashtags(text: str) -> str:
     return _ANY_HASHTAG.sub(" ", text)
 
 
+def hashtags_as_words(text: str) -> str:
+    """`text` with the signs of its hashtags gone; numbers keep theirs."""
+    return _SIGN.sub("", text)
+
+
 def sentences(text: str) -> list[str]:
     """Sentences and lines of `text`, stripped, empty ones left out."""
     return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
@@ -172,11 +178,11 @@ def without_links(text: str) -> str:
 
 
 def without_trailing_hashtags(text: str) -> str:
-    """`text` without the row of hashtags at its end."""
+    """`text` without the row of hashtags at its end. '#57' is a number, not a hashtag."""
     while True:
         text = text.rstrip()
         before, sign, tag = text.rpartition("#")
-        if not sign or not _LETTERS.fullmatch(tag):
+        if not sign or not _LETTERS.fullmatch(tag) or tag.isdigit():
             return text
         text = before
 

@@ -60,7 +60,7 @@ def test_a_suggestion_that_makes_sense() -> None:
     assert "croissant" not in answer.suggested_tags
     assert answer.suggested_category == "Howto & Style"
     assert answer.trending_keywords == ["sourdough", "bread baking"]
-    assert answer.related_topics == ["focaccia", "croissants"]
+    assert answer.related_topics == ["focaccia", "croissant"]
     assert answer.target_audience[0] == "people interested in sourdough bread"
 
 
@@ -162,6 +162,23 @@ def test_what_is_said_is_said_once() -> None:
     assert answer.suggested_titles[0] == "Golden hour with indie games | Let's Play"
     assert "Topics: let's play." in answer.suggested_description
     assert sorted(tag.lower() for tag in answer.trending_hashtags) == ["#goldenhour", "#indiegames", "#letsplay"]
+
+
+def test_a_number_is_no_hashtag() -> None:
+    answer = builtin.answer(Brief(item("Vlog #57", "Random thoughts about soup.", tags=())))
+    assert answer.suggested_titles[0].startswith("Vlog #57")
+    assert builtin.answer(Brief(item("Soup #57 #soup", "", tags=()))).suggested_titles[-1] == "Soup #57"
+
+
+def test_one_pair_of_a_titles_words_is_the_subject() -> None:
+    tags = ("pubg mobile", "gaming")
+    answer = builtin.answer(Brief(item("Ultimate PUBG Mobile Tips", "PUBG Mobile tips and tricks.", tags=tags)))
+    assert answer.suggested_tags[:2] == ["pubg mobile", "gaming"]
+    assert not any("ultimate" in text.casefold() for text in answer.suggested_tags + answer.trending_hashtags)
+    tags = ("airpods pro 3", "full body workout")
+    answer = builtin.answer(Brief(item("AirPods Pro 3 for a Full Body Workout", "AirPods Pro 3 tested.", tags=tags)))
+    assert set(answer.suggested_tags[:2]) == set(tags)
+    assert "AirPods Pro 3: A Practical Guide" in answer.suggested_titles
 
 
 def test_a_tag_stays_as_it_is_written() -> None:
