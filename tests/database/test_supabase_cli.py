@@ -68,7 +68,7 @@ def deploy_db(connection_string: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["make", "--no-print-directory", "deploy-db", f"PYTHON={sys.executable}"],
         cwd=REPOSITORY,
-        env={**inherited, "DATABASE_URL": connection_string, "SUPABASE_YES": "1"},
+        env={**inherited, "DATABASE_URL": connection_string, "SUPABASE_YES": "1", "npm_config_prefer_offline": "true"},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,

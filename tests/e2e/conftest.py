@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from functions.core import http, queues
 from infra.local.stack import Stack
-from tests.e2e.creators import Creator
+from tests.e2e.creators import LIMITS, Creator
 from tests.node import installed
 
 SCRIPTS = Path(__file__).parent / "js"
@@ -52,7 +52,7 @@ def run_script(node_modules: Path, stack: Stack) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def sign_up(stack: Stack) -> Iterator[Callable[[], Creator]]:
     """Signs up a new creator at each call."""
-    with httpx.Client(timeout=60, verify=False) as client:
+    with httpx.Client(timeout=60, verify=False, limits=LIMITS) as client:
         yield lambda: Creator.sign_up(stack, client)
 
 
@@ -71,7 +71,7 @@ def db(stack: Stack) -> Iterator[Callable[..., list[dict[str, Any]]]]:
 @pytest.fixture
 def sim(stack: Stack) -> Iterator[Callable[..., Any]]:
     """The simulators' controls: `sim("POST", "faults", host=…)`; faults end with the test."""
-    with httpx.Client(timeout=30, verify=False, base_url=f"{stack.env['UPSTREAM_URL']}/_sim/") as client:
+    with httpx.Client(timeout=30, verify=False, limits=LIMITS, base_url=f"{stack.env['UPSTREAM_URL']}/_sim/") as client:
 
         def control(method: str, control_path: str, /, **fields: Any) -> Any:
             asks = method in {"GET", "DELETE"}

@@ -14,6 +14,8 @@ from infra.local.stack import Stack
 
 WAIT_SECONDS = 180.0
 POLL_SECONDS = 0.05
+# Servers close idle connections after five seconds; a request on one that is being closed at that moment would fail.
+LIMITS = httpx.Limits(keepalive_expiry=2.0)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 from infra.docs.openapi import ROOT
 from infra.local.stack import Stack
 from tests import serverless_offline
+from tests.e2e.creators import LIMITS
 
 PATHS = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))["paths"]
 OPERATIONS = [(method.upper(), path) for path, operations in PATHS.items() for method in operations]
@@ -38,7 +39,7 @@ OTHER_ORIGINS = (
 
 @pytest.fixture(scope="module")
 def functions(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.env["FUNCTIONS_URL"], timeout=40) as client:
+    with httpx.Client(base_url=stack.env["FUNCTIONS_URL"], timeout=40, limits=LIMITS) as client:
         yield client
 
 

@@ -95,7 +95,7 @@ def test_a_stages_secrets_are_looked_for_where_its_functions_will(stack: Stack, 
     assert without.returncode == 1
     wanted = f"aws ssm put-parameter --type SecureString --name /streamvibe/{name}/STRIPE_WEBHOOK_SECRET --value"
     assert wanted in without.stdout
-    assert (complete.returncode, complete.stderr) == (0, ""), complete.stdout
+    assert complete.returncode == 0, complete.stdout + complete.stderr
     assert environment["STRIPE_WEBHOOK_SECRET"] not in complete.stdout + without.stdout
 
 

@@ -18,7 +18,7 @@ import pytest
 from infra.local.stack import Stack
 from infra.local.upstream.stripe.webhooks import sign
 from tests import serverless_offline
-from tests.e2e.creators import Creator
+from tests.e2e.creators import LIMITS, Creator
 from tests.serverless_offline import STAGE, Offline
 
 pytestmark = pytest.mark.node
@@ -32,7 +32,7 @@ def offline(stack: Stack) -> Iterator[Offline]:
 
 @pytest.fixture(scope="module")
 def functions(offline: Offline) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=offline.stack.env["FUNCTIONS_URL"], timeout=60) as client:
+    with httpx.Client(base_url=offline.stack.env["FUNCTIONS_URL"], timeout=60, limits=LIMITS) as client:
         yield client
 
 
