@@ -638,6 +638,8 @@ declare
     v_platform text;
     v_revocation private.revocation;
 begin
+    -- The subscription before connection and accounts, as everywhere: an account that goes may let another one in.
+    perform 1 from public.subscription as s where s.user_id = disconnect.user_id for update;
     select c.* into v_connection from public.platform_connection as c
     where c.id = disconnect.connection_id and c.user_id = disconnect.user_id
     for update;

@@ -594,6 +594,16 @@ declare
     v_now timestamptz := clock_timestamp();
     v_until timestamptz;
 begin
+    -- The subscription first where the run is about to end here, because its charge is given back.
+    perform 1 from public.subscription as s
+    where s.user_id = (
+        select r.user_id from public.sync_run as r
+        join public.social_account as a on a.id = r.social_account_id
+        join public.platform_connection as c on c.id = a.connection_id
+        where r.id = claim_sync_run.run_id
+            and (not c.is_active or r.created_at + private.setting_interval('sync.longest_run') < v_now)
+    )
+    for update;
     select a.* into v_account from public.social_account as a
     where a.id = (select r.social_account_id from public.sync_run as r where r.id = claim_sync_run.run_id)
     for no key update;
@@ -1040,6 +1050,12 @@ declare
     v_until timestamptz;
     v_key text := 'sync_run:' || apply_content_page.run_id;
 begin
+    -- First, because the first page's charge may have to be made again.
+    perform 1 from public.subscription as s
+    where s.user_id = (
+        select r.user_id from public.sync_run as r where r.id = apply_content_page.run_id and r.pages_done = 0
+    )
+    for update;
     select a.id, a.platform_id into v_account_id, v_platform_id from public.social_account as a
     where a.id = (select r.social_account_id from public.sync_run as r where r.id = apply_content_page.run_id)
     for no key update;

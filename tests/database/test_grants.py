@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from tests.database.waiting import blocked_sessions, wait_until
 from tests.databases import Connection, Database
 
 HASH = "0" * 64
@@ -280,6 +281,32 @@ def test_the_secret_goes_by_whatever_path(database: Database, owner: Connection,
         owner.execute("delete from platform_connection where id = %s", [connection_id])
     assert value(owner, "select count(*) from vault.secrets where name = %s", name) == 0
     assert value(owner, "select count(*) from vault.secrets where name like 'revocation:%%'") == 0
+
+
+@pytest.mark.parametrize("other", ["start", "connect"])
+def test_a_disconnect_queues_behind_who_holds_the_subscription(
+    database: Database, owner: Connection, other: str
+) -> None:
+    """Who starts a sync, or connects again, holds the subscription and then wants what a disconnect deletes."""
+    user = database.create_user()
+    made = connect(database, user)
+    account = made["accounts"][0]["id"]
+
+    def act() -> Any:
+        if other == "connect":
+            return connect(database, user)
+        return serve(database, "select start_sync_run(%s, %s)", user, account)
+
+    with database.as_superuser() as holder, ThreadPoolExecutor(2) as pool:
+        with holder.transaction():
+            holder.execute("select 1 from subscription where user_id = %s for update", [user])
+            first = pool.submit(act)
+            wait_until(lambda: blocked_sessions(database) == 1)
+            second = pool.submit(serve, database, "select disconnect(%s, %s)", user, made["connection"]["id"])
+            wait_until(lambda: blocked_sessions(database) == 2)
+        assert first.result()
+        assert second.result()["token"]["access_token"] == "secret-1"
+    assert value(owner, "select count(*) from platform_connection where user_id = %s", user) == 0
 
 
 def test_nobody_but_the_service_calls_any_of_it(database: Database) -> None:
