@@ -1244,7 +1244,9 @@ begin
     where v.key in ('title', 'description', 'tags')
         and not (
             v.key = 'title'
-            and concat(v_suggestion.content_snapshot ->> 'title', v_suggestion.content_snapshot ->> 'description') !~ '[[:alnum:]]'
+            -- Letters of all scripts by their numbers: what [[:alnum:]] is depends on the database's locale.
+            and concat(v_suggestion.content_snapshot ->> 'title', v_suggestion.content_snapshot ->> 'description')
+            !~ '[0-9A-Za-z\u00aa-\u1fff\u2c00-\u2fff\u3041-\ud7ff\uf900-\ufdff\ufe70-\ufefc]'
         )
         and not (v.key = 'description' and coalesce(v_suggestion.content_snapshot ->> 'description', '') ~* '(https?://|www\.)');
     if v_fields is not null then

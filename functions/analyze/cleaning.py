@@ -28,7 +28,7 @@ MAX_STRINGS_A_LIST = 200
 SHINGLE_WORDS = 6  # so many words in a row from our instructions are a quotation
 MAX_DESCRIPTION_CHARACTERS = 20_000
 
-_FENCE = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?\s*(\{.*\})\s*```", re.DOTALL | re.IGNORECASE)
 _THOUGHTS = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)  # some local models print theirs before the answer
 _MARKUP = re.compile(r"<[/!?a-zA-Z][^<>]{0,500}>")
 # What stands before an "@" or a dot is looked at for one character only: a run of letters must not be read again from
@@ -65,8 +65,8 @@ def parse(text: str) -> Answer:
     """The schema's fields from a model's text. Raises UnusableAnswerError."""
     if len(text) > MAX_ANSWER_CHARACTERS:
         _refuse("The answer is too long.")
-    text = _THOUGHTS.sub("", text.removeprefix("\ufeff"))
-    fenced = _FENCE.match(text)
+    text = _THOUGHTS.sub("", text.removeprefix("\ufeff")).strip()
+    fenced = None if text.startswith("{") else _FENCE.match(text, max(text.find("```"), 0))
     try:
         value = json.loads(
             fenced.group(1) if fenced else text, parse_constant=lambda name: _refuse(f"{name} is not JSON.")

@@ -239,6 +239,11 @@ def test_the_name_of_its_kind_is_nobodys_title(studio: Studio) -> None:
         assert (status, row["suggested_titles"]) == (201, ["Video"])
         (stored,) = studio.rows("select title from content_item where id = %s", item)
         assert stored["title"] == title
+    for title in ("\u0425\u043b\u0435\u0431 \u0434\u043e\u043c\u0430", "\u30d1\u30f3\u4f5c\u308a"):
+        item = studio.item(creator, title, description="", tags=["bread"])
+        status, row = studio.analyse(creator, item)
+        (stored,) = studio.rows("select title from content_item where id = %s", item)
+        assert stored["title"] == row["suggested_titles"][0] != title
 
 
 def test_an_item_edited_during_its_analysis_is_left_alone(

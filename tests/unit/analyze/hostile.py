@@ -70,6 +70,7 @@ TAMED: dict[str, str] = {
     "extra keys": answer(user_id="someone", is_applied=True, total_cost_cents=0, version=99, id="x"),
     "prototype keys": answer(__proto__={"admin": True}, constructor="x"),
     "thoughts first": f"<think>{{}} What would sell? https://evil.example</think>\n{answer()}",
+    "fenced in prose": f"Here you are:\n```JSON\n{answer()}\n```\nVisit https://evil.example!",
     "byte order mark": "\ufeff" + answer(),
     "fenced": f"```json\n{answer()}\n```",
     "markup": answer(suggested_titles=["<b>Sourdough</b> <img src=x onerror=alert(1)> Bread"]),
