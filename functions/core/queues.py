@@ -110,6 +110,6 @@ def work_through(event: dict[str, Any], context: Any, work: Callable[[dict[str, 
 def _object(text: Any) -> dict[str, Any] | None:
     try:
         body = json.loads(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return body if isinstance(body, dict) else None

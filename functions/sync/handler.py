@@ -45,7 +45,7 @@ def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
         available = run_worker.Time(now + (end_at - now) / (len(records) - number), end_at)
         try:
             run_id = str(UUID(json.loads(record["body"])["run_id"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             logger.error("message names no run", extra={"message_id": record["messageId"]})
             failures.append(record["messageId"])
             continue
