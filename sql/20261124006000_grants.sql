@@ -402,7 +402,7 @@ grant execute on function public.complete_connection(uuid, text, jsonb, jsonb, t
 -- stores. The version makes the two ends of a refresh one compare-and-swap.
 -- ---------------------------------------------------------------------------------------------------------------------
 
-create function private.use_token(connection_id uuid, ahead_seconds integer, rejected_version integer)
+create function private.begin_token_refresh(connection_id uuid, ahead_seconds integer, rejected_version integer)
 returns jsonb
 language plpgsql
 security definer
@@ -417,7 +417,7 @@ declare
     v_lease uuid;
     v_answer jsonb;
 begin
-    select c.* into v_connection from public.platform_connection as c where c.id = use_token.connection_id for update;
+    select c.* into v_connection from public.platform_connection as c where c.id = begin_token_refresh.connection_id for update;
     if not found or not v_connection.is_active then
         return jsonb_build_object('status', 'gone');
     end if;
@@ -451,25 +451,25 @@ begin
     );
 end;
 $$;
-comment on function private.use_token(uuid, integer, integer) is 'Body of public.use_token.';
-revoke execute on function private.use_token(uuid, integer, integer) from public, anon, authenticated, service_role;
-grant execute on function private.use_token(uuid, integer, integer) to service_role;
+comment on function private.begin_token_refresh(uuid, integer, integer) is 'Body of public.begin_token_refresh.';
+revoke execute on function private.begin_token_refresh(uuid, integer, integer) from public, anon, authenticated, service_role;
+grant execute on function private.begin_token_refresh(uuid, integer, integer) to service_role;
 
-create function public.use_token(connection_id uuid, ahead_seconds integer default 0, rejected_version integer default null)
+create function public.begin_token_refresh(connection_id uuid, ahead_seconds integer default 0, rejected_version integer default null)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 begin
-    return private.use_token(connection_id, ahead_seconds, rejected_version);
+    return private.begin_token_refresh(connection_id, ahead_seconds, rejected_version);
 end;
 $$;
-comment on function public.use_token(uuid, integer, integer) is
+comment on function public.begin_token_refresh(uuid, integer, integer) is
     'The token of a connection (service only): {status, version, token, lease, is_needed_now}. usable; refresh: the caller has the lease and must finish; busy: ask again soon; dead: it cannot be renewed; gone: no such live connection. A version that the platform rejected counts as expired.';
-revoke execute on function public.use_token(uuid, integer, integer) from public, anon, authenticated, service_role;
-grant execute on function public.use_token(uuid, integer, integer) to service_role;
+revoke execute on function public.begin_token_refresh(uuid, integer, integer) from public, anon, authenticated, service_role;
+grant execute on function public.begin_token_refresh(uuid, integer, integer) to service_role;
 
-create function private.finish_refresh(connection_id uuid, lease uuid, version integer, token jsonb)
+create function private.finish_token_refresh(connection_id uuid, lease uuid, version integer, token jsonb)
 returns boolean
 language plpgsql
 security definer
@@ -479,13 +479,13 @@ begin
     -- The version decides, not the lease: a token that was issued after all is stored even if the lease has run out,
     -- unless somebody stored a newer one meanwhile.
     perform 1 from public.platform_connection as c
-    where c.id = finish_refresh.connection_id and c.token_version = finish_refresh.version
+    where c.id = finish_token_refresh.connection_id and c.token_version = finish_token_refresh.version
     for update;
     if not found then
         return false;
     end if;
     if token is not null then
-        perform private.store_token(finish_refresh.connection_id, token);
+        perform private.store_token(finish_token_refresh.connection_id, token);
         return true;
     end if;
     -- A failure that passes by: the next one tries after a growing pause.
@@ -493,30 +493,30 @@ begin
         failures = t.failures + 1,
         retry_at = clock_timestamp() + least(interval '1 second' * (2 ^ least(t.failures, 10)), interval '15 minutes'),
         lease_token = null
-    where t.connection_id = finish_refresh.connection_id and t.lease_token = finish_refresh.lease;
+    where t.connection_id = finish_token_refresh.connection_id and t.lease_token = finish_token_refresh.lease;
     if found then
-        update public.platform_connection as c set refresh_lease_until = null where c.id = finish_refresh.connection_id;
+        update public.platform_connection as c set refresh_lease_until = null where c.id = finish_token_refresh.connection_id;
     end if;
     return found;
 end;
 $$;
-comment on function private.finish_refresh(uuid, uuid, integer, jsonb) is 'Body of public.finish_refresh.';
-revoke execute on function private.finish_refresh(uuid, uuid, integer, jsonb) from public, anon, authenticated, service_role;
-grant execute on function private.finish_refresh(uuid, uuid, integer, jsonb) to service_role;
+comment on function private.finish_token_refresh(uuid, uuid, integer, jsonb) is 'Body of public.finish_token_refresh.';
+revoke execute on function private.finish_token_refresh(uuid, uuid, integer, jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.finish_token_refresh(uuid, uuid, integer, jsonb) to service_role;
 
-create function public.finish_refresh(connection_id uuid, lease uuid, version integer, token jsonb default null)
+create function public.finish_token_refresh(connection_id uuid, lease uuid, version integer, token jsonb default null)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 begin
-    return private.finish_refresh(connection_id, lease, version, token);
+    return private.finish_token_refresh(connection_id, lease, version, token);
 end;
 $$;
-comment on function public.finish_refresh(uuid, uuid, integer, jsonb) is
+comment on function public.finish_token_refresh(uuid, uuid, integer, jsonb) is
     'Ends a refresh (service only): stores the new token if `version` is still the stored one; without a token it gives the lease back. False if a newer token is there.';
-revoke execute on function public.finish_refresh(uuid, uuid, integer, jsonb) from public, anon, authenticated, service_role;
-grant execute on function public.finish_refresh(uuid, uuid, integer, jsonb) to service_role;
+revoke execute on function public.finish_token_refresh(uuid, uuid, integer, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.finish_token_refresh(uuid, uuid, integer, jsonb) to service_role;
 
 create function private.mark_grant_dead(connection_id uuid, version integer, reason text)
 returns boolean

@@ -35,17 +35,20 @@ def complete(user_id: str, platform: str, token: Row, profile: Row, last_error: 
     return answer
 
 
-def use_token(connection_id: str, ahead_seconds: int, rejected_version: int | None) -> Row:
+def begin_token_refresh(connection_id: str, ahead_seconds: int, rejected_version: int | None) -> Row:
     """The stored token, or the lease to refresh it: `{status, version, token, lease, wait_seconds}`; see the SQL."""
     answer: Row = rpc(
-        "use_token", connection_id=connection_id, ahead_seconds=ahead_seconds, rejected_version=rejected_version
+        "begin_token_refresh",
+        connection_id=connection_id,
+        ahead_seconds=ahead_seconds,
+        rejected_version=rejected_version,
     )
     return answer
 
 
-def finish_refresh(connection_id: str, lease: str, version: int, token: Row | None) -> bool:
+def finish_token_refresh(connection_id: str, lease: str, version: int, token: Row | None) -> bool:
     """Store what a refresh brought (None: nothing). False if a newer token had been stored meanwhile."""
-    return bool(rpc("finish_refresh", connection_id=connection_id, lease=lease, version=version, token=token))
+    return bool(rpc("finish_token_refresh", connection_id=connection_id, lease=lease, version=version, token=token))
 
 
 def mark_grant_dead(connection_id: str, version: int, reason: str) -> bool:

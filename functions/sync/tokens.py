@@ -46,7 +46,7 @@ def use(platform: str, connection_id: str, *, rejected_version: int | None = Non
     spec = registry.platform(platform)
     waits_until = time.monotonic() + min(LONGEST_WAIT_SECONDS, http.remaining_seconds())
     while True:
-        answer = connections.use_token(connection_id, spec.oauth.refresh_ahead_seconds, rejected_version)
+        answer = connections.begin_token_refresh(connection_id, spec.oauth.refresh_ahead_seconds, rejected_version)
         match answer["status"]:
             case "usable":
                 return Held(oauth2.from_json(answer["token"]), answer["version"])
@@ -87,12 +87,12 @@ def _refresh(spec: PlatformSpec, connection_id: str, lease: dict[str, object], *
             raise
         return None
     except UpstreamError:
-        connections.finish_refresh(connection_id, str(lease["lease"]), version, None)
+        connections.finish_token_refresh(connection_id, str(lease["lease"]), version, None)
         record("TokenRefreshes", platform=spec.slug, outcome="failed")
         if is_usable:
             return Held(old, version)
         raise
-    if connections.finish_refresh(connection_id, str(lease["lease"]), version, oauth2.to_json(spec, new)):
+    if connections.finish_token_refresh(connection_id, str(lease["lease"]), version, oauth2.to_json(spec, new)):
         record("TokenRefreshes", platform=spec.slug, outcome="renewed")
         return Held(new, version + 1)
     return None

@@ -64,13 +64,15 @@ def connect(
 
 
 def use(database: Database, connection_id: str, ahead: int = 600, rejected: int | None = None) -> dict[str, Any]:
-    answer: dict[str, Any] = serve(database, "select use_token(%s, %s, %s)", connection_id, ahead, rejected)
+    answer: dict[str, Any] = serve(database, "select begin_token_refresh(%s, %s, %s)", connection_id, ahead, rejected)
     return answer
 
 
 def finish(database: Database, connection_id: str, lease: str, version: int, token: dict[str, Any] | None) -> bool:
     sent = json.dumps(token) if token else None
-    return bool(serve(database, "select finish_refresh(%s, %s, %s, %s::jsonb)", connection_id, lease, version, sent))
+    return bool(
+        serve(database, "select finish_token_refresh(%s, %s, %s, %s::jsonb)", connection_id, lease, version, sent)
+    )
 
 
 def stored(owner: Connection, connection_id: str) -> dict[str, Any]:
@@ -314,7 +316,7 @@ def test_nobody_but_the_service_calls_any_of_it(database: Database) -> None:
     for query in (
         f"select begin_oauth('{user}', 'youtube', '{HASH}')",
         f"select take_oauth_state('{user}', 'youtube', '{HASH}')",
-        f"select use_token('{uuid4()}')",
+        f"select begin_token_refresh('{uuid4()}')",
         f"select disconnect('{user}', '{uuid4()}')",
         "select claim_revocations()",
     ):

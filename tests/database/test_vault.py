@@ -169,8 +169,8 @@ def test_clients_reach_no_secret(database: Database, role: str) -> None:
         sql.SQL("select private.vault_get(%(name)s)"),
         sql.SQL("select private.vault_put(%(name)s, 'x')"),
         sql.SQL("select private.vault_drop(%(name)s)"),
-        sql.SQL("select private.use_token(%(id)s::uuid, 0, null)"),
-        sql.SQL("select use_token(%(id)s::uuid, 0, null)"),
+        sql.SQL("select private.begin_token_refresh(%(id)s::uuid, 0, null)"),
+        sql.SQL("select begin_token_refresh(%(id)s::uuid, 0, null)"),
         sql.SQL("select private.sweep_secrets(10)"),
         sql.SQL("select * from private.revocation"),
     ]
@@ -184,13 +184,13 @@ def test_clients_reach_no_secret(database: Database, role: str) -> None:
 def test_the_service_reads_a_token_only_through_its_connection(database: Database) -> None:
     row = connect(database, database.create_user(), "through the connection")
     with database.as_service() as service:
-        found = service.execute("select use_token(%s, 0) as answer", [row["id"]]).fetchone()
+        found = service.execute("select begin_token_refresh(%s, 0) as answer", [row["id"]]).fetchone()
         assert found is not None
         assert found["answer"]["token"]["access_token"] == "through the connection"
         for function in ("vault_get(%s)", "vault_put(%s, 'x')", "vault_drop(%s)"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), service.transaction():
                 service.execute(sql.SQL("select private." + function), [row["vault_secret_name"]])
-        gone = service.execute("select use_token(%s, 0) as answer", [uuid4()]).fetchone()
+        gone = service.execute("select begin_token_refresh(%s, 0) as answer", [uuid4()]).fetchone()
         assert gone == {"answer": {"status": "gone"}}
 
 
@@ -225,12 +225,12 @@ def live(database: Database, canary: str, number: int, errors: list[str]) -> Non
     row = connect(database, user_id, canary)
     connect_engine(database, user_id, f"{canary}-engine")
     with database.as_service() as service:
-        service.execute("select use_token(%s, 0)", [row["id"]])
-        lease = service.execute("select use_token(%s, 999999) as answer", [row["id"]]).fetchone()
+        service.execute("select begin_token_refresh(%s, 0)", [row["id"]])
+        lease = service.execute("select begin_token_refresh(%s, 999999) as answer", [row["id"]]).fetchone()
         assert lease is not None
         assert lease["answer"]["status"] == "refresh"
         service.execute(
-            "select finish_refresh(%s, %s, %s, %s)",
+            "select finish_token_refresh(%s, %s, %s, %s)",
             [
                 row["id"],
                 lease["answer"]["lease"],
@@ -246,7 +246,7 @@ def live(database: Database, canary: str, number: int, errors: list[str]) -> Non
         (complete, [user_id, "nowhere", token, profile]),
         (complete, [uuid4(), "youtube", token, profile]),
         (
-            "select finish_refresh(%s, null, %s, %s)",
+            "select finish_token_refresh(%s, null, %s, %s)",
             [row["id"], row["token_version"] + 1, Jsonb({"refresh_token": canary})],
         ),
     ]
