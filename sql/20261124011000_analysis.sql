@@ -854,8 +854,9 @@ begin
         status = 'succeeded',
         finished_at = clock_timestamp(),
         suggestion_id = v_new.id,
-        prompt_tokens = v_prompt,
-        completion_tokens = v_completion
+        -- With what its failed attempts have used.
+        prompt_tokens = coalesce(r.prompt_tokens + v_prompt, v_prompt, r.prompt_tokens),
+        completion_tokens = coalesce(r.completion_tokens + v_completion, v_completion, r.completion_tokens)
     where r.id = v_run.id;
 
     if exists (
@@ -1568,7 +1569,10 @@ begin
         platform_id, keyword, category, trending_score, search_volume, competition_level, source, region, language, valid_until
     )
     select
-        p.id, left(trim(j.keyword), 200), left(j.category, 200), least(greatest(j.score, 0), 100), greatest(j.search_volume, 0),
+        p.id, left(trim(j.keyword), 200), left(j.category, 200),
+        -- greatest() passes over nulls: unknown would become 0.
+        case when j.score is not null then least(greatest(j.score, 0), 100) end,
+        case when j.search_volume is not null then greatest(j.search_volume, 0) end,
         left(j.competition_level, 20), import_trends.source, left(j.region, 10), lower(left(j.language, 10)),
         now() + private.setting_interval('trend.validity')
     from jsonb_to_recordset(trends) as j (

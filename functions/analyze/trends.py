@@ -12,7 +12,7 @@ from typing import Any
 
 from functions.connectors.client import Request, send
 from functions.core import settings
-from functions.core.errors import StreamVibeError
+from functions.core.errors import StreamVibeError, UpstreamError
 from functions.core.observability import logger
 from functions.database import analysis
 
@@ -23,18 +23,21 @@ _TEXTS = ("keyword", "platform", "category", "competition_level", "region", "lan
 
 
 def read_feed() -> list[dict[str, Any]] | None:
-    """The operator's feed; None if there is none."""
+    """The operator's feed; None if there is none. Raises UpstreamError if it is no feed."""
     url = settings.TREND_FEED_URL.value()
     if not url:
         return None
     answer = send(Request("GET", url), service="Trend feed", deadline_seconds=FEED_SECONDS, max_bytes=MAX_FEED_BYTES)
     listed = answer.json_object().get("trends")
-    return [_checked(one) for one in listed if isinstance(one, dict)][:MAX_TRENDS] if isinstance(listed, list) else []
+    if not isinstance(listed, list):
+        # A page of maintenance is no empty list: what was read before stays.
+        raise UpstreamError("The trend feed has no list of trends.", service="Trend feed")
+    return [_checked(one) for one in listed if isinstance(one, dict)][:MAX_TRENDS]
 
 
 def _checked(one: Mapping[str, Any]) -> dict[str, Any]:
     """A trend with texts as texts and numbers as numbers; anything else is left out."""
-    texts = {name: one[name] for name in _TEXTS if isinstance(one.get(name), str)}
+    texts = {name: _storable(one[name]) for name in _TEXTS if isinstance(one.get(name), str)}
     score, volume = one.get("score"), one.get("search_volume")
     return {
         **texts,
@@ -43,6 +46,11 @@ def _checked(one: Mapping[str, Any]) -> dict[str, Any]:
         else None,
         "search_volume": volume if type(volume) is int and 0 <= volume < 2**31 else None,
     }
+
+
+def _storable(text: str) -> str:
+    """Without what no text column takes, so that one bad entry does not cost all others."""
+    return text.encode(errors="replace").decode().replace("\x00", "")
 
 
 SOURCES: Mapping[str, Callable[[], list[dict[str, Any]] | None]] = MappingProxyType({"feed": read_feed})

@@ -271,6 +271,7 @@ def test_an_operators_feed_adds_trends(studio: Studio, sent: list[str], monkeypa
     rows = [
         {"keyword": "air fryer", "platform": "youtube", "score": 80, "language": "en"},
         {"keyword": 7, "score": "high"},
+        {"keyword": "steam\x00oven", "language": "pt-BR"},
         "nonsense",
     ]
     monkeypatch.setenv("TREND_FEED_URL", "https://api.openai.com/trends.json")
@@ -285,13 +286,15 @@ def test_an_operators_feed_adds_trends(studio: Studio, sent: list[str], monkeypa
     studio.fault("openai", path="/trends.json", body={"trends": rows}, times=1)
     studio.execute("delete from trending_keyword where true")
     assert dispatch()["trends"] >= 2
-    found = studio.rows("select keyword, trending_score from trending_keyword where source = 'feed'")
-    assert [(row["keyword"], row["trending_score"]) for row in found] == [("air fryer", 80)]
-    # A feed that fails keeps its old ones.
-    studio.execute("delete from trending_keyword where source = 'own_content'")
-    studio.fault("openai", path="/trends.json", status=500, times=None)
-    dispatch()
-    assert len(studio.rows("select id from trending_keyword where source = 'feed'")) == 1
+    found = studio.rows("select keyword, trending_score from trending_keyword where source = 'feed' order by keyword")
+    assert [(row["keyword"], row["trending_score"]) for row in found] == [("air fryer", 80), ("steamoven", None)]
+    # A feed that fails, or is none, keeps its old ones.
+    for fault in ({"status": 500}, {"body": "<html>Back soon</html>"}, {"body": {"trends": None}}):
+        studio.settle_down()
+        studio.execute("delete from trending_keyword where source = 'own_content'")
+        studio.fault("openai", path="/trends.json", times=None, **fault)
+        dispatch()
+        assert len(studio.rows("select id from trending_keyword where source = 'feed'")) == 2
 
 
 def test_a_message_that_makes_no_sense_is_let_go(studio: Studio) -> None:
