@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+from pathlib import Path
 
 import uvloop
 
@@ -57,12 +58,19 @@ async def serve(config: Config) -> None:
         server = HttpServer(api.answer)
         servers.append(server)
         port = await server.listen(_host(config.server_host), config.server_port, config.server_unix_socket)
+        _open_socket_file(config)
         await api.start()
         log.info("Listening on port %d", port)
         await until_interrupted()
     finally:
         await asyncio.gather(*(server.close() for server in servers))
         await api.stop()
+
+
+def _open_socket_file(config: Config) -> None:
+    """Let those connect to the Unix socket that shall."""
+    if config.server_unix_socket:
+        Path(config.server_unix_socket).chmod(config.server_unix_socket_mode)
 
 
 def _host(name: str) -> str | None:

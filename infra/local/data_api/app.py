@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from infra.local.data_api import errors
+from infra.local.data_api.config import ConfigError
 from infra.local.data_api.cors import cors_headers, preflight
 from infra.local.data_api.database import Pool
 from infra.local.data_api.openapi import respond_root
@@ -36,6 +38,7 @@ log = logging.getLogger("data_api")
 
 _RETRY_SECONDS = 1.0
 _MAX_RETRY_SECONDS = 32.0
+_LOAD_ERRORS = (psycopg.Error, OSError, ConfigError)
 
 
 class DataApi:
@@ -50,6 +53,9 @@ class DataApi:
         self._recipes: RecipeBook | None = None
         self._authenticator = Authenticator(config)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_settled = asyncio.Event()  # no load is under way
+        self._is_settled.set()
+        self._retry_in = 0.0
         self.is_listening = not config.db_channel_enabled
         self.reloads = 0
 
@@ -66,8 +72,8 @@ class DataApi:
         )
         try:
             await self.reload()
-        except (psycopg.Error, OSError) as error:
-            log.warning("The schema cache could not be loaded, retrying: %s", error)
+        except _LOAD_ERRORS as error:
+            _complain(error)
             self._spawn(self._load_until_done())
         if self.config.db_channel_enabled:
             self._spawn(self._listen())
@@ -89,8 +95,12 @@ class DataApi:
         task.add_done_callback(self._tasks.discard)
 
     async def reload(self) -> None:
-        """Read settings, roles and catalog anew; requests under way keep what they began with."""
-        loaded = await asyncio.to_thread(load, self.config.db_uri, self._settings)
+        """Read settings, roles and catalog anew; requests under way keep what they began with, others wait."""
+        self._is_settled.clear()
+        try:
+            loaded = await asyncio.to_thread(load, self.config.db_uri, self._settings)
+        finally:
+            self._is_settled.set()
         assert self._pool is not None
         self.loaded = loaded
         self._authenticator = Authenticator(loaded.config)
@@ -105,14 +115,15 @@ class DataApi:
         return len(loaded.cache.tables), len(loaded.cache.routines)
 
     async def _load_until_done(self) -> None:
-        wait = _RETRY_SECONDS
+        self._retry_in = _RETRY_SECONDS
         while self.loaded is None:
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, _MAX_RETRY_SECONDS)
+            await asyncio.sleep(self._retry_in)
+            self._retry_in = min(self._retry_in * 2, _MAX_RETRY_SECONDS)
             try:
                 await self.reload()
-            except (psycopg.Error, OSError) as error:
-                log.warning("The schema cache could not be loaded, retrying: %s", error)
+            except _LOAD_ERRORS as error:
+                _complain(error)
+        self._retry_in = 0.0
 
     async def _listen(self) -> None:
         """Reload on NOTIFY pgrst; after a lost connection everything may have changed, so reload then too."""
@@ -126,16 +137,23 @@ class DataApi:
                     await connection.execute(f'listen "{channel}"'.encode())
                     self.is_listening = True
                     if was_lost:
-                        await self.reload()
+                        await self._reload_if_sound()
                     wait = _RETRY_SECONDS
                     async for notice in connection.notifies():
                         if notice.payload in ("", "reload schema", "reload config"):
-                            await self.reload()
+                            await self._reload_if_sound()
             except (psycopg.Error, OSError) as error:
                 log.warning("The listener lost its connection, retrying: %s", error)
             self.is_listening, was_lost = False, True
             await asyncio.sleep(wait)
             wait = min(wait * 2, _MAX_RETRY_SECONDS)
+
+    async def _reload_if_sound(self) -> None:
+        """Reload, but keep what there is where a setting in the database is wrong."""
+        try:
+            await self.reload()
+        except ConfigError as error:
+            log.warning("The settings in the database are not taken over: %s", error)
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -156,12 +174,16 @@ class DataApi:
         except Exception:
             log.exception("A request failed: %s %s", raw.method, raw.path)
             response = respond_error(errors.internal())
+        if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers.append(("Retry-After", f"{self._retry_in:.0f}"))
         response.headers += cors_headers(raw, config)
         if config.server_trace_header:
             response.headers += _traced(raw, config.server_trace_header)
         return response
 
     async def _answer(self, raw: RawRequest, watch: Stopwatch) -> Response:
+        if not self._is_settled.is_set():
+            await self._is_settled.wait()
         loaded, executor, recipes = self.loaded, self._executor, self._recipes
         if loaded is None or executor is None or recipes is None:
             raise errors.no_schema_cache()
@@ -198,3 +220,7 @@ def _relation_info(request: Request, loaded: Loaded) -> Response:
     if table is None:
         raise no_table(request.target, loaded.cache)
     return respond_options(allowed_methods(table))
+
+
+def _complain(error: Exception) -> None:
+    log.error("The schema cache could not be loaded, retrying: %s", error)

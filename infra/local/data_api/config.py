@@ -5,6 +5,7 @@ https://docs.postgrest.org/en/v14/references/configuration.html
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ class ConfigError(Exception):
 class Config:
     """The settings that this server knows, with PostgREST's defaults."""
 
-    db_uri: str
+    db_uri: str = "postgresql://"  # the PG* variables say the rest
     db_schemas: tuple[str, ...] = ("public",)
     db_anon_role: str | None = None
     db_extra_search_path: tuple[str, ...] = ("public",)
@@ -53,6 +54,7 @@ class Config:
     server_host: str = "!4"
     server_port: int = 3000
     server_unix_socket: str | None = None
+    server_unix_socket_mode: int = 0o660
     server_cors_allowed_origins: tuple[str, ...] | None = None
     server_timing_enabled: bool = False
     server_trace_header: str | None = None
@@ -74,6 +76,18 @@ class Config:
 _TX_ENDS = ("commit", "commit-allow-override", "rollback", "rollback-allow-override")
 _OPENAPI_MODES = ("follow-privileges", "ignore-privileges", "disabled")
 _APP_SETTINGS = "APP_SETTINGS_"
+# Names that settings had before, which still count.
+_FORMER_NAMES = {
+    "DB_SCHEMAS": "DB_SCHEMA",
+    "DB_MAX_ROWS": "MAX_ROWS",
+    "DB_PRE_REQUEST": "PRE_REQUEST",
+    "DB_ROOT_SPEC": "ROOT_SPEC",
+    "JWT_ROLE_CLAIM_KEY": "ROLE_CLAIM_KEY",
+    "JWT_SECRET_IS_BASE64": "SECRET_IS_BASE64",
+}
+# A step of the path to the role's claim: a name, a quoted one, an index, or the first element that meets a condition.
+CLAIM_STEP = re.compile(r'\.([\w$@-]+)|\."([^"]*)"|\[(\d+)\]|\[\?\(@\s*(==|!=|\^==|==\^|\*==)\s*"([^"]*)"\)\]')
+_PROXY_URI = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 
 
 def from_environment(environ: Mapping[str, str]) -> Config:
@@ -85,14 +99,12 @@ def from_environment(environ: Mapping[str, str]) -> Config:
 def from_settings(given: Mapping[str, str]) -> Config:
     """Read settings named as in the environment without the prefix, e.g. DB_SCHEMAS."""
     given = {name: _from_file(name, value) for name, value in given.items()}
+    given |= {name: given[former] for name, former in _FORMER_NAMES.items() if former in given and name not in given}
     reader = _Reader(given)
-    uri = given.get("DB_URI", "")
-    if not uri:
-        raise ConfigError("Set PGRST_DB_URI to the database that the data API shall serve.")
-    defaults = Config(db_uri=uri)
+    defaults = Config()
     config = Config(
-        db_uri=uri,
-        db_schemas=reader.list("DB_SCHEMAS", reader.list("DB_SCHEMA", defaults.db_schemas)),
+        db_uri=given.get("DB_URI") or defaults.db_uri,
+        db_schemas=reader.list("DB_SCHEMAS", defaults.db_schemas),
         db_anon_role=given.get("DB_ANON_ROLE") or None,
         db_extra_search_path=reader.list("DB_EXTRA_SEARCH_PATH", defaults.db_extra_search_path),
         db_pre_request=given.get("DB_PRE_REQUEST") or None,
@@ -120,6 +132,7 @@ def from_settings(given: Mapping[str, str]) -> Config:
         server_host=given.get("SERVER_HOST") or defaults.server_host,
         server_port=reader.integer("SERVER_PORT", defaults.server_port) or 0,
         server_unix_socket=given.get("SERVER_UNIX_SOCKET") or None,
+        server_unix_socket_mode=reader.file_mode("SERVER_UNIX_SOCKET_MODE", defaults.server_unix_socket_mode),
         server_cors_allowed_origins=reader.list("SERVER_CORS_ALLOWED_ORIGINS", ()) or None,
         server_timing_enabled=reader.boolean("SERVER_TIMING_ENABLED", default=False),
         server_trace_header=given.get("SERVER_TRACE_HEADER") or None,
@@ -136,6 +149,10 @@ def from_settings(given: Mapping[str, str]) -> Config:
         raise ConfigError("PGRST_JWT_SECRET must have 32 characters or more.")
     if config.admin_server_port is not None and config.admin_server_port == config.server_port != 0:
         raise ConfigError("PGRST_ADMIN_SERVER_PORT and PGRST_SERVER_PORT must differ.")
+    if not re.fullmatch(f"(?:{CLAIM_STEP.pattern})+", config.jwt_role_claim_key):
+        raise ConfigError(f"PGRST_JWT_ROLE_CLAIM_KEY is no path of claims: {config.jwt_role_claim_key!r}.")
+    if config.openapi_server_proxy_uri and not _PROXY_URI.fullmatch(config.openapi_server_proxy_uri):
+        raise ConfigError("PGRST_OPENAPI_SERVER_PROXY_URI must look like https://example.com:8443/path.")
     return config
 
 
@@ -167,6 +184,12 @@ class _Reader:
         if not value.isdigit():
             raise ConfigError(f"PGRST_{name} must be a whole number, not {value!r}.")
         return int(value)
+
+    def file_mode(self, name: str, default: int) -> int:
+        value = self.given.get(name) or f"{default:o}"
+        if not re.fullmatch("[67][0-7]{2}", value):
+            raise ConfigError(f"PGRST_{name} must be an octal number from 600 to 777, not {value!r}.")
+        return int(value, 8)
 
     def boolean(self, name: str, *, default: bool) -> bool:
         value = self.given.get(name, "").lower()

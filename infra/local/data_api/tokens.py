@@ -18,6 +18,7 @@ import jwt
 from jwt.algorithms import get_default_algorithms
 
 from infra.local.data_api import errors
+from infra.local.data_api.config import CLAIM_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,12 +219,9 @@ def _is_text_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-_STEP = re.compile(r'\.([\w$@-]+)|\."([^"]*)"|\[(\d+)\]|\[\?\(@\s*(==|!=|\^==|==\^|\*==)\s*"([^"]*)"\)\]')
-
-
 def _walk(claims: Any, path: str) -> Any:
     """The claim at a path such as `.app_metadata.role`, `."https://x/role"`, `.roles[0]`, `.roles[?(@ == "a")]`."""
-    for match in _STEP.finditer(path):
+    for match in CLAIM_STEP.finditer(path):
         name, quoted, index, operator, operand = match.groups()
         if operator is not None:
             claims = _first_that(claims, operator, operand)

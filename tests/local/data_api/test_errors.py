@@ -51,6 +51,7 @@ def test_sqlstates_become_statuses(ask: Ask, state: str, status: int) -> None:
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert answer.headers["Proxy-Status"] == f"PostgREST; error={state}"
     assert answer.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
+    assert ("Retry-After" in answer.headers) == (status == 503)
 
 
 def test_a_missing_where_clause_is_the_clients_fault(ask: Ask) -> None:

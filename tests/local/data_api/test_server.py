@@ -18,8 +18,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.local.data_api import state
+from infra.local.data_api.app import DataApi
 from infra.local.data_api.background import running
 from infra.local.data_api.config import ConfigError, from_environment, from_settings
+from infra.local.data_api.request import RawRequest
 from infra.local.ports import free_port
 from tests.databases import Database, DatabaseFactory
 from tests.local.data_api.conftest import Ask, bearer, fill, serving, settings_for
@@ -164,7 +167,6 @@ def test_the_program_runs_until_it_is_told_to_stop(shop: Database, tmp_path: Pat
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({}, "Set PGRST_DB_URI to the database that the data API shall serve."),
         ({"DB_URI": "x", "JWT_SECRET": "short"}, "PGRST_JWT_SECRET must have 32 characters or more."),
         ({"DB_URI": "x", "DB_MAX_ROWS": "many"}, "PGRST_DB_MAX_ROWS must be a whole number, not 'many'."),
         ({"DB_URI": "x", "DB_TX_END": "never"}, "PGRST_DB_TX_END must be one of "),
@@ -173,6 +175,9 @@ def test_the_program_runs_until_it_is_told_to_stop(shop: Database, tmp_path: Pat
             {"DB_URI": "x", "SERVER_PORT": "1", "ADMIN_SERVER_PORT": "1"},
             "PGRST_ADMIN_SERVER_PORT and PGRST_SERVER_PORT must differ.",
         ),
+        ({"JWT_ROLE_CLAIM_KEY": "role"}, "PGRST_JWT_ROLE_CLAIM_KEY is no path of claims: 'role'."),
+        ({"OPENAPI_SERVER_PROXY_URI": "x.example"}, "PGRST_OPENAPI_SERVER_PROXY_URI must look like https://"),
+        ({"SERVER_UNIX_SOCKET_MODE": "999"}, "PGRST_SERVER_UNIX_SOCKET_MODE must be an octal number from 600 to 777"),
         ({"DB_URI": "@/nowhere"}, "PGRST_DB_URI names a file that cannot be read: No such file or directory."),
     ],
 )
@@ -190,6 +195,13 @@ def test_settings_are_read(tmp_path: Path) -> None:
     )
     assert (config.db_uri, config.db_schemas, config.db_extra_search_path) == ("postgresql://x", ("a", "b"), ())
     assert config.app_settings == {"app.settings.host": "here"}
+    former = from_settings({"MAX_ROWS": "5", "DB_SCHEMA": "a", "PRE_REQUEST": "a.b", "DB_PRE_REQUEST": "c.d"})
+    assert (former.db_uri, former.db_max_rows, former.db_schemas, former.db_pre_request) == (
+        "postgresql://",
+        5,
+        ("a",),
+        "c.d",
+    )
 
 
 # --- the schema cache -----------------------------------------------------------------------------------------------
@@ -231,7 +243,7 @@ def test_without_a_database_the_answer_says_so(shop: Database) -> None:
     nowhere = f"postgresql://authenticator@127.0.0.1:{free_port()}/x"
     with serving(settings_for(shop, DB_URI=nowhere)) as ask:
         answer = ask("GET /tags")
-        assert answer.status_code == 503
+        assert (answer.status_code, answer.headers["Retry-After"] in ("1", "2", "4", "8")) == (503, True)
         assert answer.json() == {
             "code": "PGRST002",
             "details": None,
@@ -240,6 +252,44 @@ def test_without_a_database_the_answer_says_so(shop: Database) -> None:
         }
     with serving(settings_for(shop, DB_SCHEMAS="nowhere")) as ask:
         assert ask("GET /tags").json()["code"] == "PGRST002"
+
+
+def test_requests_wait_for_the_schema_cache(own_shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(own_shop)
+    may_end = threading.Event()
+
+    def load_late(uri: str, given: dict[str, str]) -> state.Loaded:
+        assert may_end.wait(WAIT_SECONDS)
+        return state.load(uri, given)
+
+    async def ask_meanwhile() -> int:
+        api = DataApi(from_settings(settings), settings)
+        await api.start()
+        monkeypatch.setattr("infra.local.data_api.app.load", load_late)
+        with own_shop.as_superuser() as owner:
+            owner.execute("create table shop.fresh (); grant select on shop.fresh to anon")
+        reload = asyncio.create_task(api.reload())
+        answer = asyncio.create_task(api.answer(RawRequest("GET", "/fresh", "", {})))
+        await asyncio.sleep(0)  # both have begun
+        may_end.set()
+        await reload
+        status = (await answer).status
+        await api.stop()
+        return status
+
+    assert asyncio.run(ask_meanwhile()) == 200
+
+
+def test_wrong_settings_in_the_database_change_nothing(own_shop: Database, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(settings_for(own_shop, DB_CHANNEL_ENABLED="true")) as ask, own_shop.as_superuser() as owner:
+        role = f'alter role authenticator in database "{own_shop.name}"'
+        owner.execute(f"{role} set pgrst.db_max_rows = 'x'".encode())
+        owner.execute("notify pgrst")
+        eventually(lambda: "PGRST_DB_MAX_ROWS must be a whole number" in caplog.text)
+        assert ask("GET /tags").status_code == 200
+        owner.execute(f"{role} reset all".encode())
+        owner.execute("create table shop.fresh (); grant select on shop.fresh to anon; notify pgrst")
+        eventually(lambda: ask("GET /fresh").status_code == 200)
 
 
 def test_lost_connections_are_replaced(own_shop: Database) -> None:
