@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from functions.core import invocation, settings
+from functions.core.errors import StreamVibeError
 from functions.core.loading import without_collector
 from functions.core.observability import begin, logger
 from functions.sync import service
@@ -52,6 +53,10 @@ def worker(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:
             run_worker.work_on(run_id, available)
         except run_worker.NotDoneError:
+            failures.append(record["messageId"])
+        except StreamVibeError as error:
+            # The database did not let it begin or end; the other messages have their turn all the same.
+            logger.error(error.detail, extra={"code": error.problem_code, "message_id": record["messageId"]})
             failures.append(record["messageId"])
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 

@@ -16,6 +16,7 @@ from functions.connectors.api import PlatformApi
 from functions.connectors.spec import AccountRecord, ContentRecord, Page, PlatformSpec
 from functions.core import http, queues, settings
 from functions.core.errors import (
+    DatabaseUnavailableError,
     GrantRevokedError,
     StreamVibeError,
     UpstreamError,
@@ -73,13 +74,15 @@ def work_on(run_id: str, available: Time) -> None:
     except UpstreamError as error:
         if not _release(run_id, claimed, error, is_final=False, blame=_blame(claimed, error)):
             raise NotDoneError from None
-    except StreamVibeError as error:
-        # The database: if it does not even take the release, the lease ends by itself.
+    except DatabaseUnavailableError as error:
+        # It would not take the release either; the lease ends by itself.
         logger.error(error.detail, extra={"code": error.problem_code})
         raise NotDoneError from None
-    except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on later
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on later, and not for ever
+        # Such as a page that the database refuses.
         logger.error("unexpected error", extra={"error_type": type(error).__name__})
-        if not _release(run_id, claimed, StreamVibeError(), is_final=False):
+        known = error if isinstance(error, StreamVibeError) else StreamVibeError()
+        if not _release(run_id, claimed, known, is_final=False):
             raise NotDoneError from None
     else:
         _after(run_id, claimed, status)

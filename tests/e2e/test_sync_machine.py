@@ -173,6 +173,28 @@ def test_a_run_that_fails_once_too_often_has_ended(
 
 
 @pytest.mark.usefixtures("in_process")
+def test_a_page_that_the_database_refuses_is_tried_ever_later(
+    db: Db, sign_up: SignUp, new_account: NewAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.sync import worker as run_worker
+    from functions.sync.handler import worker
+
+    creator = sign_up()
+    account_id = creator.connect("youtube", new_account(20))["accounts"][0]["id"]
+    run_id = start_unsent(db, creator, account_id)
+    make_row = run_worker.content_row
+    monkeypatch.setattr(run_worker, "content_row", lambda record: {**make_row(record), "title": "x" * 3000})
+    event = {"Records": [message({"run_id": run_id})]}
+    assert len(worker(event, None)["batchItemFailures"]) == 1
+    run = creator.run(run_id)
+    assert (run["status"], run["pages_done"]) == ("queued", 0)
+    assert run["waiting_until"]
+    (job,) = db("select failures, lease_until from private.sync_job where run_id = %s", run_id)
+    assert job == {"failures": 1, "lease_until": None}
+    assert creator.items(account_id) == []
+
+
+@pytest.mark.usefixtures("in_process")
 def test_ten_workers_on_one_expired_rotating_token(db: Db, sim: Sim, sign_up: SignUp, new_account: NewAccount) -> None:
     from functions.sync import tokens
 
