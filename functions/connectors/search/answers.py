@@ -72,13 +72,16 @@ def bad_answer(
 
 
 def unreadable(response: Response) -> SubmissionOutcome:
-    """The outcome of a 2xx that does not say what the engine's successes say, such as a notice of maintenance."""
+    """The outcome of a 2xx that does not say what the engine's successes say.
+
+    A page of maintenance is an outage; an object with something missing concerns this site, and nobody else's calls.
+    """
     return SubmissionOutcome(
         status="pending",
         reason="unreadable_answer",
         message=f"{response.service} answered something that could not be read.",
         response_status=response.status,
-        is_engine_down=True,
+        is_engine_down=not response.json_object(),
     )
 
 

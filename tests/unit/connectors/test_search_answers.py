@@ -118,6 +118,12 @@ def test_what_is_said_is_what_is_stored(answers: Answers, engine: str, call: str
     assert outcome(answers, engine, call, good).status == expected
 
 
+@pytest.mark.parametrize(("body", "is_down"), [(b"<html>Back soon</html>", True), (b"", True), (b'{"d": null}', False)])
+def test_one_sites_odd_answer_is_no_outage(answers: Answers, body: bytes, is_down: bool) -> None:
+    found = outcome(answers, "bing", "submit", [(200, body)])
+    assert (found.status, found.reason, found.is_engine_down) == ("pending", "unreadable_answer", is_down)
+
+
 def test_a_key_file_speaks_for_its_own_directory(answers: Answers) -> None:
     site = Site("https://creator.example/", {"key": KEY, "key_location": f"https://creator.example/blog/{KEY}.txt"})
     inside, outside = "https://creator.example/blog/1", "https://creator.example/blogger/1"
