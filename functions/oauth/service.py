@@ -126,8 +126,10 @@ def give_back(ended: Row, seconds: float = UPSTREAM_SECONDS) -> bool:
     """Give an ended grant back to its platform; False if the platform cannot take it within so long."""
     spec = registry.platform(ended["platform"])
     try:
-        with http.deadline(seconds):
-            oauth2.revoke(spec, oauth2.from_json(ended["token"]))
+        # A secret that was lost (a restore without Vault) cannot be given back and must not be asked for for ever.
+        if ended["token"] is not None:
+            with http.deadline(seconds):
+                oauth2.revoke(spec, oauth2.from_json(ended["token"]))
     except UpstreamError as error:
         logger.warning(
             "a grant could not be given back yet",

@@ -102,6 +102,21 @@ def test_a_grant_whose_access_token_has_ended_is_given_back_by_its_successor(
     assert grants(sim, "tiktok", slug)[0]["revoked_because"]
 
 
+def test_a_lost_secret_holds_up_no_deletion(db: Db, sim: Sim, sign_up: SignUp, new_account: Callable[..., str]) -> None:
+    creator = sign_up()
+    connection_id = creator.connect("youtube", new_account(20, "youtube"))["connection"]["id"]
+    host, path = REVOKE_ENDPOINTS["youtube"]
+    sim("POST", "faults", host=host, path=path, times=None, status=503)
+    assert creator.call("DELETE", f"/connections/{connection_id}").status_code == 204
+    db(
+        """delete from vault.secrets where name in
+           (select vault_secret_name from private.revocation where user_id = %s)""",
+        creator.id,
+    )
+    answer = creator.call("DELETE", "/account")
+    assert (answer.status_code, answer.json()) == (202, {"status": "deleted"})
+
+
 @pytest.mark.usefixtures("in_process")
 def test_a_stripe_that_hangs_does_not_hold_up_a_deletion(
     db: Db, sim: Sim, sign_up: SignUp, monkeypatch: pytest.MonkeyPatch
