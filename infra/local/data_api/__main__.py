@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -60,6 +61,8 @@ async def serve(config: Config) -> None:
         port = await server.listen(_host(config.server_host), config.server_port, config.server_unix_socket)
         _open_socket_file(config)
         await api.start()
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            asyncio.get_running_loop().add_signal_handler(number, api.note_change)
         log.info("Listening on port %d", port)
         await until_interrupted()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -53,8 +54,8 @@ class DataApi:
         self._recipes: RecipeBook | None = None
         self._authenticator = Authenticator(config)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_settled = asyncio.Event()  # no load is under way
-        self._is_settled.set()
+        self._is_stale = asyncio.Event()
+        self._is_settled = asyncio.Event()  # neither stale nor being loaded
         self._retry_in = 0.0
         self.is_listening = not config.db_channel_enabled
         self.reloads = 0
@@ -70,11 +71,9 @@ class DataApi:
             config.db_pool_acquisition_timeout_seconds,
             prepares=config.db_prepared_statements,
         )
-        try:
-            await self.reload()
-        except _LOAD_ERRORS as error:
-            _complain(error)
-            self._spawn(self._load_until_done())
+        self._spawn(self._keep_fresh())
+        self.note_change()
+        await self._is_settled.wait()
         if self.config.db_channel_enabled:
             self._spawn(self._listen())
 
@@ -94,13 +93,38 @@ class DataApi:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def reload(self) -> None:
-        """Read settings, roles and catalog anew; requests under way keep what they began with, others wait."""
+    def note_change(self) -> None:
+        """Something in the database is new: reload; requests wait for it, those under way keep what they began with."""
         self._is_settled.clear()
-        try:
-            loaded = await asyncio.to_thread(load, self.config.db_uri, self._settings)
-        finally:
-            self._is_settled.set()
+        self._is_stale.set()
+
+    async def _keep_fresh(self) -> None:
+        """Reload after changes, however many at once, and again until it works."""
+        while True:
+            await self._is_stale.wait()
+            self._is_stale.clear()
+            try:
+                await self._reload()
+                self._retry_in = 0.0
+            except _LOAD_ERRORS as error:
+                _complain(error)
+                self._back_off()
+            except Exception:
+                log.exception("The schema cache could not be loaded, retrying")
+                self._back_off()
+            if not self._is_stale.is_set():
+                self._is_settled.set()
+            if self._retry_in:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_stale.wait(), self._retry_in)
+                self.note_change()
+
+    def _back_off(self) -> None:
+        self._retry_in = min(self._retry_in * 2 or _RETRY_SECONDS, _MAX_RETRY_SECONDS)
+
+    async def _reload(self) -> None:
+        """Read settings, roles and catalog anew."""
+        loaded = await asyncio.to_thread(load, self.config.db_uri, self._settings)
         assert self._pool is not None
         self.loaded = loaded
         self._authenticator = Authenticator(loaded.config)
@@ -114,17 +138,6 @@ class DataApi:
     def _sizes(loaded: Loaded) -> tuple[int, int]:
         return len(loaded.cache.tables), len(loaded.cache.routines)
 
-    async def _load_until_done(self) -> None:
-        self._retry_in = _RETRY_SECONDS
-        while self.loaded is None:
-            await asyncio.sleep(self._retry_in)
-            self._retry_in = min(self._retry_in * 2, _MAX_RETRY_SECONDS)
-            try:
-                await self.reload()
-            except _LOAD_ERRORS as error:
-                _complain(error)
-        self._retry_in = 0.0
-
     async def _listen(self) -> None:
         """Reload on NOTIFY pgrst; after a lost connection everything may have changed, so reload then too."""
         wait = _RETRY_SECONDS
@@ -137,23 +150,16 @@ class DataApi:
                     await connection.execute(f'listen "{channel}"'.encode())
                     self.is_listening = True
                     if was_lost:
-                        await self._reload_if_sound()
+                        self.note_change()
                     wait = _RETRY_SECONDS
                     async for notice in connection.notifies():
                         if notice.payload in ("", "reload schema", "reload config"):
-                            await self._reload_if_sound()
+                            self.note_change()
             except (psycopg.Error, OSError) as error:
                 log.warning("The listener lost its connection, retrying: %s", error)
             self.is_listening, was_lost = False, True
             await asyncio.sleep(wait)
             wait = min(wait * 2, _MAX_RETRY_SECONDS)
-
-    async def _reload_if_sound(self) -> None:
-        """Reload, but keep what there is where a setting in the database is wrong."""
-        try:
-            await self.reload()
-        except ConfigError as error:
-            log.warning("The settings in the database are not taken over: %s", error)
 
     # --- requests ----------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,13 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def loads_shown(admin: str) -> float:
+    """How often the schema cache was loaded, as the metrics say."""
+    shown = re.search(r'pgrst_schema_cache_loads_total{status="SUCCESS"} (.+)', httpx.get(f"{admin}/metrics").text)
+    assert shown
+    return float(shown.group(1))
+
+
 # --- HTTP -----------------------------------------------------------------------------------------------------------
 
 
@@ -153,7 +160,9 @@ def test_the_program_runs_until_it_is_told_to_stop(shop: Database, tmp_path: Pat
         assert httpx.get(f"http://127.0.0.1:{ports[0]}/tags?select=id").json() == [{"id": 1}, {"id": 2}, {"id": 3}]
         assert httpx.get(f"{admin}/live").status_code == 200
         assert httpx.get(f"{admin}/schema_cache").json()["dbTables"]
-        assert "pgrst_schema_cache_loads_total" in httpx.get(f"{admin}/metrics").text
+        assert loads_shown(admin) == 1
+        process.send_signal(signal.SIGUSR1)
+        eventually(lambda: loads_shown(admin) == 2)
         assert httpx.get(f"{admin}/other").status_code == 404
         busy = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
         assert busy.returncode == 1
@@ -268,11 +277,10 @@ def test_requests_wait_for_the_schema_cache(own_shop: Database, monkeypatch: pyt
         monkeypatch.setattr("infra.local.data_api.app.load", load_late)
         with own_shop.as_superuser() as owner:
             owner.execute("create table shop.fresh (); grant select on shop.fresh to anon")
-        reload = asyncio.create_task(api.reload())
+        api.note_change()
         answer = asyncio.create_task(api.answer(RawRequest("GET", "/fresh", "", {})))
-        await asyncio.sleep(0)  # both have begun
+        await asyncio.sleep(0)  # it has begun
         may_end.set()
-        await reload
         status = (await answer).status
         await api.stop()
         return status
