@@ -91,8 +91,7 @@ def parse_post(post: Mapping[str, Any]) -> ContentRecord:
         media_url=medium["url"] if medium else None,
         likes_count=_total(post.get("reactions")),
         comments_count=_total(post.get("comments")),
-        # Left out by the graph where nobody has shared; what is there and cannot be read is not known.
-        shares_count=0 if post.get("shares") is None else fields.count(fields.obj(post["shares"]).get("count")),
+        shares_count=_shares(post),
         hashtags=fields.hashtags(message),
         published_at=fields.moment(post.get("created_time")),
         visibility="private" if post.get("is_published") is False else "public",
@@ -217,6 +216,15 @@ def _medium(attachment: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     size = fields.size(image)
     return {"type": "video" if source else "image", "url": url, **size}
+
+
+def _shares(post: Mapping[str, Any]) -> int | None:
+    """How often a post was shared. The graph leaves it out where nobody has, and still answers the other counts."""
+    if post.get("shares") is None and (
+        _total(post.get("reactions")) is not None or _total(post.get("comments")) is not None
+    ):
+        return 0
+    return fields.count(fields.obj(post.get("shares")).get("count"))
 
 
 def _total(edge: Any) -> int | None:

@@ -203,8 +203,14 @@ def test_a_count_that_is_not_there_is_not_zero(slug: str, value: Any) -> None:
 
 def test_facebook_leaves_shares_out_where_there_are_none() -> None:
     place = ("/published_posts", "data", 0, "shares")
-    (record,) = everything("facebook", changed(ANSWERS["facebook"], place, ...))[1].records
+    unshared = changed(ANSWERS["facebook"], place, ...)
+    (record,) = everything("facebook", unshared)[1].records
     assert record.shares_count == 0
+    # Where no other count is there either, nothing is known.
+    for name in ("reactions", "comments"):
+        unshared = changed(unshared, (*place[:-1], name), ...)
+    (record,) = everything("facebook", unshared)[1].records
+    assert record.shares_count is None
 
 
 @pytest.mark.parametrize(("slug", "path"), LISTINGS)

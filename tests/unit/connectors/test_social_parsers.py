@@ -315,7 +315,7 @@ def test_without_the_scope_nothing_is_asked() -> None:
 def test_what_a_post_is(attachment: Any, expected: str) -> None:
     post = {"id": "9_1", **({"attachments": {"data": [attachment]}} if attachment else {})}
     record = facebook.parse_post(post)
-    assert (record.content_type, record.shares_count, record.likes_count) == (expected, 0, None)
+    assert (record.content_type, record.shares_count, record.likes_count) == (expected, None, None)
 
 
 def test_a_page_without_a_link() -> None:
