@@ -60,9 +60,9 @@ async def serve(config: Config) -> None:
         servers.append(server)
         port = await server.listen(_host(config.server_host), config.server_port, config.server_unix_socket)
         _open_socket_file(config)
-        await api.start()
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             asyncio.get_running_loop().add_signal_handler(number, api.note_change)
+        await api.start()
         log.info("Listening on port %d", port)
         await until_interrupted()
     finally:
