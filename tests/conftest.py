@@ -145,6 +145,7 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the stack share one: they go to the same test process."""
     for item in items:
