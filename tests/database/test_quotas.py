@@ -34,6 +34,15 @@ def test_a_charge_answers_what_is_left(ledger: Ledger) -> None:
     assert ledger.used("sync") == ledger.used("seo_submission") == 0
 
 
+@pytest.mark.parametrize(("quota_type", "maximum"), [("sync", 30), ("ai_analysis", 10), ("seo_submission", 20)])
+def test_each_quota_has_its_own_counter_and_maximum(ledger: Ledger, quota_type: str, maximum: int) -> None:
+    assert ledger.consume(quota_type, maximum + 1, "a")["allowed"] is False
+    all_of_it = ledger.consume(quota_type, maximum, "b")
+    assert (all_of_it["allowed"], all_of_it["max"], all_of_it["remaining"]) == (True, maximum, 0)
+    assert ledger.consume(quota_type, 1, "c")["allowed"] is False
+    assert {name: ledger.used(name) for name in COUNTERS} == dict.fromkeys(COUNTERS, 0) | {quota_type: maximum}
+
+
 def test_the_same_call_again_gets_the_first_answer(ledger: Ledger) -> None:
     first = ledger.consume("sync", 2, "a", "content_item", UUID(int=1), "because")
     ledger.consume("sync", 5, "b")
