@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from infra.local.upstream.app import TRANSPORT, Simulators
 
 START_SECONDS = 10
+BACKLOG = 2048
 
 
 class Protocol(H11Protocol):
@@ -65,6 +66,7 @@ def running(port: int = 0) -> Iterator[tuple[str, Simulators]]:
     """The simulators in a thread of this process, for tests: yields their base URL and the app itself."""
     simulators = Simulators()
     listener = listen("127.0.0.1", port)
+    listener.listen(BACKLOG)  # whoever calls before the server runs waits for it, and is not refused
     server = make_server(simulators)
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), name="upstream", daemon=True
