@@ -182,17 +182,30 @@ def lambda_handler(app: FastAPI) -> LambdaHandler:
     return handle
 
 
+class _Loop:
+    """An event loop that is closed when its thread ends: an open one would be a leak, and a warning."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def __del__(self) -> None:
+        if not self.loop.is_running():
+            self.loop.close()
+
+
 _kept = threading.local()
 
 
 def _ensure_event_loop() -> None:
     """Mangum runs the app on the thread's event loop, which Python no longer makes by itself. It is kept for good."""
+    kept: _Loop | None = getattr(_kept, "holder", None)
     try:
         loop = asyncio.get_event_loop()
     except (RuntimeError, DeprecationWarning):
-        loop = getattr(_kept, "loop", None) or asyncio.new_event_loop()
+        loop = asyncio.new_event_loop() if kept is None or kept.loop.is_closed() else kept.loop
         asyncio.set_event_loop(loop)
-    _kept.loop = loop
+    if kept is None or kept.loop is not loop:
+        _kept.holder = _Loop(loop)
 
 
 async def _signed_in(request: Request, authorization: Annotated[str | None, Header()] = None) -> auth.User:
