@@ -112,6 +112,25 @@ def test_callers_that_all_waited_at_the_same_lock(database: Database, sessions: 
     ledger.check()
 
 
+def test_a_user_who_leaves_waits_for_a_charge_and_holds_nothing_that_it_needs(database: Database) -> None:
+    user_id = database.create_user()
+
+    def leave() -> None:
+        with database.as_superuser() as admin:
+            admin.execute("delete from auth.users where id = %s", [user_id])
+
+    with ThreadPoolExecutor(1) as aside, psycopg.connect(database.dsn()) as charge:
+        charge.execute("select 1 from subscription where user_id = %s for update", [user_id])
+        leaving = aside.submit(leave)
+        wait_until(lambda: blocked_sessions(database) == 1)
+        # What the ledger's foreign key asks for next; held by the deletion, it would make a circle.
+        charge.execute("select 1 from users where id = %s for key share nowait", [user_id])
+        charge.commit()
+        leaving.result(60)
+    with database.as_superuser() as admin:
+        assert admin.execute("select 1 from users where id = %s", [user_id]).fetchone() is None
+
+
 def test_charges_refunds_and_reapers_do_not_deadlock(database: Database, sessions: list[Connection]) -> None:
     ledgers = [Ledger(database, database.create_user()) for _ in range(2)]
 
