@@ -38,10 +38,8 @@ def retry_events(deadline: float) -> int:
     for row in billing.claim_events(EVENTS):
         if time.monotonic() > deadline:
             break
-        kind = webhook.kind_of(row["type"])
-        event = webhook.Event(row["id"], row["type"], stripe.is_live(), row["created"], kind, row["object_id"])
         try:
-            webhook.handle(event)
+            webhook.handle(webhook.kept(row))
         except StreamVibeError as error:
             logger.warning("stripe event failed again", extra={"event_id": row["id"], "code": error.problem_code})
             continue

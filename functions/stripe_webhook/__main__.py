@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def find(event_id: str) -> Event:
     """An event of the inbox, done or not, or else as Stripe keeps it."""
     rows = billing.list_events(event_id=event_id)
-    return _event(rows[0]) if rows else service.read(stripe.read_event(event_id))
+    return service.kept(rows[0]) if rows else service.read(stripe.read_event(event_id))
 
 
 def replay_failed() -> int:
@@ -46,13 +46,8 @@ def replay_failed() -> int:
     while rows := [row for row in billing.claim_events(BATCH, now_please=True) if row["id"] not in seen]:
         for row in rows:
             seen.add(row["id"])
-            failures += _replay(_event(row))
+            failures += _replay(service.kept(row))
     return 1 if failures else 0
-
-
-def _event(row: billing.Row) -> Event:
-    kind = service.kind_of(row["type"])
-    return Event(row["id"], row["type"], stripe.is_live(), row["created"], kind, row["object_id"])
 
 
 def _replay(event: Event) -> int:

@@ -159,6 +159,11 @@ def read(body: dict[str, Any]) -> Event:
     )
 
 
+def kept(row: billing.Row) -> Event:
+    """An event as the inbox keeps it."""
+    return Event(row["id"], row["type"], stripe.is_live(), row["created"], kind_of(row["type"]), row["object_id"])
+
+
 def kind_of(event_type: str) -> str | None:
     """Which kind of object to read again because of an event of this type; None: it concerns no plan."""
     if not TYPE_PATTERN.fullmatch(event_type):
